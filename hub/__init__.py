@@ -1,0 +1,1 @@
+"""The hub: the only way from one spoke to another."""

@@ -1,0 +1,164 @@
+"""The access request: the whole of what a decision is made on.
+
+A decision is a pure function of the policy bundle and this document (DESIGN: "The access request"), so everything
+that a rule may look at is in it: facts of the manifests, grants, labels, provenance and the time. The models
+here are its only definition; `opa/schemas/input.json` is generated from them (`make proto`) and type-checks the
+policies, and a test holds the two together. Shape: AuthZEN's subject, action, resource, context.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VERSION: Literal[1] = 1
+
+Effect = Literal["read", "write", "irreversible"]
+Trust = Literal["unreviewed", "reviewed", "system"]
+ActionName = Literal["invoke", "return", "probe", "generate", "remember", "recall", "share", "connect"]
+GrantScope = Literal["once", "session"]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LabelsFact(_Document):
+    """Labels as sorted lists (sets have no JSON form)."""
+
+    confidentiality: list[str] = Field(default_factory=list, description="Tags that the data carries.")
+    integrity: list[str] = Field(default_factory=list, description="Untrusted origins that influenced it.")
+
+
+class AppFact(_Document):
+    """What the manifest and the installation say of an app."""
+
+    name: str = Field(description="The app's name.")
+    trust: Trust = Field(description="Set by the installation, never by the manifest.")
+    clearance: list[str] = Field(description="Confidentiality tags that the app may receive.")
+    digest: str = Field(description="SHA-256 of manifest and code, `sha256:<hex>`.")
+    asks: list[str] = Field(
+        description="Functions it declares that it asks for: `app.function`, `app.*` or `*`."
+    )
+
+
+class FunctionFact(_Document):
+    """What the manifest and the installation say of a function."""
+
+    name: str = Field(description="The function's name within its app.")
+    effect: Effect = Field(description="What it does to the world.")
+    egress: bool = Field(description="Whether it sends data out of the system.")
+    control_arguments: list[str] = Field(description="RFC 6901 pointers of the arguments that steer it.")
+    labels: LabelsFact = Field(description="What its result carries.")
+
+
+class Subject(_Document):
+    """Who asks."""
+
+    type: Literal["spoke", "user", "planner"] = Field(description="What kind of asker.")
+    id: str = Field(description="The app's name; `user` or `planner` otherwise.")
+    user: str = Field(description="The user of the session.")
+    roles: list[str] = Field(default_factory=list, description="The user's roles, from the configuration.")
+    app: AppFact | None = Field(default=None, description="The asking app; only for type `spoke`.")
+
+
+class Action(_Document):
+    """What the subject wants to do."""
+
+    name: ActionName = Field(description="The kind of request.")
+
+
+class Resource(_Document):
+    """What it wants to do it to."""
+
+    type: Literal["function"] = Field(description="The kind of resource.")
+    id: str = Field(description="The function's full name, `app.function`, as it was asked for.")
+    app: AppFact | None = Field(default=None, description="The serving app; absent when there is none.")
+    function: FunctionFact | None = Field(default=None, description="The function; absent when unknown.")
+
+
+class Provenance(_Document):
+    """Where one argument's value stands literally: evidence, not proof."""
+
+    user: bool = Field(description="Whether the value stands in what the user said or typed.")
+    sources: list[str] = Field(
+        alias="from", description="Functions whose results in this session hold the value."
+    )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Counts(_Document):
+    """Requests so far in this session, this one included."""
+
+    session: int = Field(ge=0, description="All requests of the session.")
+    function: int = Field(ge=0, description="Requests of the session for this function.")
+
+
+class Context(_Document):
+    """The circumstances."""
+
+    session: str = Field(description="The session.")
+    time: str = Field(description="When the request was described, RFC 3339 in UTC.")
+    planned: bool = Field(description="Whether the call is in the session's plan; false without a plan.")
+    chain: list[str] = Field(description="The calls that led here, outermost first, ending with the asker.")
+    hop: int = Field(ge=0, description="How many spokes the chain has passed; 0 for a call by the user.")
+    labels: LabelsFact = Field(description="What the asker may know.")
+    provenance: dict[str, Provenance] = Field(description="By RFC 6901 pointer, for every leaf of the arguments.")
+    arguments_digest: str = Field(description="SHA-256 of the canonical arguments, `sha256:<hex>`.")
+    counts: Counts = Field(description="Requests so far.")
+
+
+class GrantFact(_Document):
+    """A grant that could matter. Whether it counts is the policies' to say."""
+
+    id: str = Field(description="The grant.")
+    scope: GrantScope = Field(description="For how long it holds.")
+    user: str = Field(description="Who gave it.")
+    session: str = Field(description="The session it was given in.")
+    caller: str = Field(description="The subject id it was given to.")
+    function: str = Field(description="The resource id it was given for.")
+    arguments_digest: str | None = Field(default=None, description="Scope once: the exact arguments.")
+    constraint: dict[str, Any] | None = Field(
+        default=None, description="Scope session: control arguments by pointer, and the values they must have."
+    )
+    labels: LabelsFact = Field(description="What the asker carried when it was given.")
+
+
+class AccessRequest(_Document):
+    """OPA's `input`, version 1."""
+
+    version: Literal[1] = Field(description="The version of this document.")
+    subject: Subject
+    action: Action
+    resource: Resource
+    arguments: dict[str, Any] = Field(description="The canonical arguments that would be delivered.")
+    result: Any | None = Field(default=None, description="Action `return` only: the result that would be delivered.")
+    context: Context
+    grants: list[GrantFact] = Field(description="Grants of this user, asker and function.")
+
+    def to_input(self) -> dict[str, Any]:
+        """Return the document as JSON types, absent fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def input_schema() -> dict[str, Any]:
+    """Return the JSON Schema of OPA's `input`, as `opa check --schema` reads it.
+
+    Absent fields are left out of the document, never null, so `X | null` is told to the type checker as X.
+    """
+    schema = _without_null(AccessRequest.model_json_schema(by_alias=True))
+    assert isinstance(schema, dict)
+    return schema
+
+
+def _without_null(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_null(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    options = [option for option in node.get("anyOf", []) if option != {"type": "null"}]
+    if len(options) == 1:
+        node = {**{key: value for key, value in node.items() if key not in ("anyOf", "default")}, **options[0]}
+    return {key: _without_null(value) for key, value in node.items()}
