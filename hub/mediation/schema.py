@@ -1,0 +1,134 @@
+"""Strict JSON: parsed once, canonicalised once, checked against a compiled schema.
+
+The canonical bytes (RFC 8785) that come out of here are the bytes that are decided on and the bytes that are
+delivered, so no two readers can see two different requests in one text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn, Protocol
+
+import rfc8785
+
+from hub.errors import QuotaExceeded, RequestInvalid
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+_SHOWN_PROBLEMS = 3
+_SHOWN_CHARACTERS = 200
+
+
+class Validator(Protocol):
+    """A compiled JSON Schema."""
+
+    def is_valid(self, instance: Any) -> bool:
+        """Return whether the instance fits."""
+        ...
+
+    def iter_errors(self, instance: Any) -> Iterable[Any]:
+        """Yield what does not fit, each with `message` and `instance_path`."""
+        ...
+
+
+def parse(text: str, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
+    """Parse JSON strictly.
+
+    Args:
+        text: The JSON text.
+        what: What it is, for the error: "arguments", "result".
+        max_bytes: The most UTF-8 bytes that it may have.
+
+    Raises:
+        QuotaExceeded: It is too large.
+        RequestInvalid: It is not JSON, has a duplicate key, NaN, an infinity, a number that no double can hold, a lone
+            surrogate, or is nested more than 32 deep.
+    """
+    if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
+        raise QuotaExceeded(f"{what}: more than {max_bytes} bytes")
+    try:
+        value = json.loads(text, object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant)
+    except _Strict as error:
+        raise RequestInvalid(f"{what}: {error}") from None
+    except json.JSONDecodeError as error:
+        raise RequestInvalid(
+            f"{what}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except (RecursionError, ValueError):  # ValueError: an integer of more digits than Python will convert
+        raise RequestInvalid(f"{what}: nested too deep, or a number out of range") from None
+    if _depth_exceeds(value, MAX_DEPTH):
+        raise RequestInvalid(f"{what}: nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def canonical(value: Any, *, what: str) -> bytes:
+    """Return the RFC 8785 form of a parsed JSON value, as UTF-8.
+
+    Raises:
+        RequestInvalid: It holds an integer beyond 2^53 - 1, a number that no double can hold, or a lone surrogate.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        raise RequestInvalid(
+            f"{what}: a number beyond the exact range of a double, or a string that is not Unicode"
+        ) from None
+
+
+def digest(data: bytes) -> str:
+    """Return `sha256:<hex>` of the bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def check(value: Any, validator: Validator, *, what: str) -> None:
+    """Check a value against a compiled schema.
+
+    Raises:
+        RequestInvalid: It does not fit; the text names the places and what they break.
+    """
+    if validator.is_valid(value):
+        return
+    problems = []
+    for error in validator.iter_errors(value):
+        if len(problems) == _SHOWN_PROBLEMS:
+            problems.append("and more")
+            break
+        place = "/".join(["", *(str(part) for part in error.instance_path)]) or "the whole"
+        problems.append(f"{place}: {str(error.message)[:_SHOWN_CHARACTERS]}")
+    raise RequestInvalid(f"{what}: " + "; ".join(problems))
+
+
+class _Strict(Exception):
+    """JSON that the grammar takes and we do not."""
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Strict(f"duplicate key {key[:_SHOWN_CHARACTERS]!r}")
+            seen.add(key)
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _Strict(f"{name} is not JSON")
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [
+            child
+            for node in level
+            if isinstance(node, (dict, list))
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return False
+    return True
