@@ -91,7 +91,7 @@ def check(value: Any, validator: Validator, *, what: str) -> None:
     """
     if validator.is_valid(value):
         return
-    problems = []
+    problems: list[str] = []
     for error in validator.iter_errors(value):
         if len(problems) == _SHOWN_PROBLEMS:
             problems.append("and more")
