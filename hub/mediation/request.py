@@ -105,7 +105,7 @@ class Context(_Document):
     chain: list[str] = Field(description="The calls that led here, outermost first, ending with the asker.")
     hop: int = Field(ge=0, description="How many spokes the chain has passed; 0 for a call by the user.")
     labels: LabelsFact = Field(description="What the asker may know.")
-    provenance: dict[str, Provenance] = Field(description="By RFC 6901 pointer, for every leaf of the arguments.")
+    provenance: dict[str, Provenance] = Field(description="By RFC 6901 pointer, for every value in the arguments.")
     arguments_digest: str = Field(description="SHA-256 of the canonical arguments, `sha256:<hex>`.")
     counts: Counts = Field(description="Requests so far.")
 

@@ -1,0 +1,165 @@
+"""The policy decision point: one question to OPA, one decision of the contract, or a refusal.
+
+Invariants:
+    * Only an answer that is whole and of the contract becomes a Decision. Undefined, malformed, late or unreachable is
+      an error, and every error is a refusal.
+    * No answer is ever taken from a cache.
+    * Nothing is retried here: a request that got no answer is refused, and its caller may ask again.
+
+Only this module knows `opa_client`. Its AsyncOpaClient speaks TCP; the subclass gives it a unix socket instead.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+import aiohttp
+from opa_client.opa_async import AsyncOpaClient
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hub.errors import DecisionInvalid, PdpUnavailable
+from hub.mediation.obligations import Obligation
+from hub.mediation.request import GrantScope
+
+_PACKAGE = "spokegate"
+_RULE = "decision"
+_CONNECTIONS = 64
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Reason(_Contract):
+    """One rule's part in a decision."""
+
+    code: str = Field(min_length=1, description="Stable: `topic.rule`. Codes are API.")
+    message: str = Field(description="A sentence for a person.")
+    rule: str = Field(description="The Rego package that holds the rule.")
+
+
+class PromptText(_Contract):
+    """What to ask a person."""
+
+    title: str = Field(min_length=1, description="One line that says what is asked.")
+    detail: str = Field(description="Why the policies could not decide.")
+    scopes: list[GrantScope] = Field(min_length=1, description="What the person may choose from.")
+
+
+class Decision(_Contract):
+    """The document at `data.spokegate.decision` (DESIGN: "The decision contract")."""
+
+    effect: Literal["allow", "deny", "ask"]
+    decided_by: Literal["rule", "grant", "default"]
+    grant: str | None = Field(description="The grant that covered an ask; only when decided_by is grant.")
+    hidden: bool = Field(description="Refuse as if the function did not exist; only when the effect is deny.")
+    reasons: list[Reason] = Field(min_length=1)
+    obligations: list[Obligation]
+    prompt: PromptText | None = Field(description="Only when the effect is ask.")
+    review_result: bool
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.effect == "ask") != (self.prompt is not None):
+            raise ValueError("prompt goes with effect ask, and only with it")
+        if (self.decided_by == "grant") != (self.grant is not None):
+            raise ValueError("grant goes with decided_by grant, and only with it")
+        if self.grant is not None and self.effect != "allow":
+            raise ValueError("a grant can only allow")
+        if self.hidden and self.effect != "deny":
+            raise ValueError("hidden goes with effect deny")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision, by which policies, and how long they took."""
+
+    decision: Decision
+    policy_revision: str
+    latency_seconds: float
+
+
+class Pdp(Protocol):
+    """Answers access requests."""
+
+    async def decide(self, document: dict[str, Any]) -> Verdict:
+        """Return the verdict on an access request (`AccessRequest.to_input`).
+
+        Raises:
+            PdpUnavailable: There is no answer in time.
+            DecisionInvalid: The answer is undefined or not of the contract.
+        """
+        ...
+
+
+class _UnixSocketClient(AsyncOpaClient):  # type: ignore[misc]  # the package has no types
+    """AsyncOpaClient over a unix socket."""
+
+    def __init__(self, socket_path: Path, *, timeout_seconds: float) -> None:
+        super().__init__(host="opa", retries=0, timeout=timeout_seconds)
+        self._socket_path = socket_path
+
+    async def _init_session(self) -> None:
+        self._connector = aiohttp.UnixConnector(path=str(self._socket_path), limit=_CONNECTIONS)
+        self._session = aiohttp.ClientSession(
+            connector=self._connector, timeout=aiohttp.ClientTimeout(total=self.timeout)
+        )
+
+
+class OpaPdp:
+    """Asks an OPA server on a unix socket. Use as `async with`.
+
+    Args:
+        socket_path: Where OPA listens.
+        timeout_seconds: How long one decision may take.
+    """
+
+    def __init__(self, socket_path: Path, *, timeout_seconds: float = 1.0) -> None:
+        self._client = _UnixSocketClient(socket_path, timeout_seconds=timeout_seconds)
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._client.close_connection()
+
+    async def healthy(self) -> bool:
+        """Return whether OPA answers and has its policies."""
+        return bool(await self._client.check_health(query={"bundles": "true"}))
+
+    async def decide(self, document: dict[str, Any]) -> Verdict:
+        """Ask OPA; see `Pdp.decide`."""
+        started = time.perf_counter()
+        try:
+            reply = await self._client.query_rule(
+                input_data=document,
+                package_path=_PACKAGE,
+                rule_name=_RULE,
+                query_params={"provenance": "true"},
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise PdpUnavailable(f"OPA did not answer: {type(error).__name__}: {error}") from error
+        return _verdict(reply, time.perf_counter() - started)
+
+
+def _verdict(reply: Any, latency_seconds: float) -> Verdict:
+    if not isinstance(reply, dict) or "result" not in reply:
+        raise DecisionInvalid("the decision is undefined")
+    try:
+        decision = Decision.model_validate(reply["result"])
+    except ValidationError as error:
+        raise DecisionInvalid(f"the decision is not of the contract: {error}") from error
+    return Verdict(decision=decision, policy_revision=_revision(reply), latency_seconds=latency_seconds)
+
+
+def _revision(reply: dict[str, Any]) -> str:
+    bundles = reply.get("provenance", {}).get("bundles", {})
+    revisions = [str(bundle.get("revision", "")) for bundle in bundles.values()]
+    if len(revisions) != 1 or not revisions[0]:
+        raise DecisionInvalid(f"the answer names {len(revisions)} policy bundles with a revision, one is expected")
+    return revisions[0]
