@@ -1,0 +1,245 @@
+"""One `Run` stream: one call of one function, with the asks that it makes.
+
+The function runs in the handler's own task, so that cancelling the stream cancels it with nothing in
+between, and a function that asks for nothing costs no further task and no second read. Asks share one
+exchange task, which lives only while something is to be written or an answer is due. It is a task of its own
+because grpc allows one write and one read at a time and loses the message when either is cancelled, and a
+function may cancel its ask at any moment (`asyncio.timeout`): an abandoned ask keeps its place in the window
+until the hub has answered it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import grpc
+from spokegate.v1 import error_pb2, spoke_pb2
+
+from spoke_runner.sdk.app import App, AppFunction
+from spoke_runner.sdk.call import ProbedFunction, Refused
+
+MAX_FRAME_BYTES = 4 << 20
+MAX_ASK_ARGUMENTS_BYTES = 1 << 20
+MAX_PROGRESS_BYTES = 1 << 10
+MAX_FAILURE_BYTES = 4 << 10
+
+Context = grpc.aio.ServicerContext[spoke_pb2.RunRequest, spoke_pb2.RunResponse]
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class StreamCall:
+    """The `Call` of a function that is served over a stream.
+
+    Invariants:
+        Ask numbers rise from 1 and are never used twice. Never more asks are unanswered than the window has
+        room for. Frames leave in the order in which they were made; after `finish` none is taken any more.
+    """
+
+    def __init__(self, context: Context, data: Path, ask_window: int) -> None:
+        self.data = data
+        self._context = context
+        self._window = ask_window
+        self._ended = False
+        self._asks = 0
+        self._unanswered: dict[int, asyncio.Future[spoke_pb2.RunRequest]] = {}
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._outbox: deque[tuple[spoke_pb2.RunResponse, asyncio.Future[None] | None]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def invoke(self, function: str, arguments: dict[str, Any]) -> Any:
+        """Ask for another app's function (see `Call.invoke`)."""
+        text = _encode(arguments)
+        if len(text) > MAX_ASK_ARGUMENTS_BYTES or len(text.encode()) > MAX_ASK_ARGUMENTS_BYTES:
+            raise ValueError(f"the arguments for {function} are larger than {MAX_ASK_ARGUMENTS_BYTES} bytes")
+        answer = await self._ask(
+            spoke_pb2.Ask(invoke=spoke_pb2.InvokeAsk(function=function, arguments_json=text))
+        )
+        return json.loads(answer.invoke.result_json)
+
+    async def probe(self) -> list[ProbedFunction]:
+        """Return the functions that this app may ask for (see `Call.probe`)."""
+        answer = await self._ask(spoke_pb2.Ask(probe=spoke_pb2.ProbeAsk()))
+        return [
+            ProbedFunction(
+                name=function.name,
+                description=function.description,
+                arguments_schema=json.loads(function.arguments_schema_json),
+                result_schema=json.loads(function.result_schema_json),
+            )
+            for function in answer.probe.functions
+        ]
+
+    async def progress(self, text: str) -> None:
+        """Send a sign of life (see `Call.progress`)."""
+        self._check_open()
+        # Waited for until it is written, or a function that reports in a loop would fill the memory.
+        written = asyncio.get_running_loop().create_future()
+        frame = spoke_pb2.RunResponse(progress=spoke_pb2.Progress(text=_cut(text, MAX_PROGRESS_BYTES)))
+        self._send(frame, written)
+        await written
+
+    async def finish(self, result: spoke_pb2.Result) -> None:
+        """Write the result behind every frame that was made before it, and take no more."""
+        self._ended = True
+        if self._writer is not None:
+            await self._writer
+        await self._context.write(spoke_pb2.RunResponse(result=result))
+
+    def close(self) -> None:
+        """Cancel whatever waits for an answer that will not come."""
+        self._ended = True
+        for task in (self._writer, self._reader):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+        for answered in self._unanswered.values():
+            answered.cancel()
+        for turn in self._waiting:
+            turn.cancel()
+
+    async def _ask(self, ask: spoke_pb2.Ask) -> spoke_pb2.Answer:
+        self._check_open()
+        if self._window == 0:
+            raise Refused("QUOTA_EXCEEDED", message="This call may not ask for anything.")
+        loop = asyncio.get_running_loop()
+        while len(self._unanswered) >= self._window:
+            turn = loop.create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                # A turn that was given away and is not taken goes to the next in line.
+                if turn.done() and not turn.cancelled():
+                    self._next_turn()
+                raise
+            self._check_open()
+        self._asks += 1
+        ask.ask_id = self._asks
+        answered = self._unanswered[self._asks] = loop.create_future()
+        self._send(spoke_pb2.RunResponse(ask=ask), None)
+        frame = await answered
+        if frame.WhichOneof("frame") == "refusal":
+            raise _refused(frame.refusal)
+        answer: spoke_pb2.Answer = frame.answer
+        if answer.WhichOneof("kind") != ask.WhichOneof("kind"):
+            raise RuntimeError("the hub's answer is of another kind than the ask")
+        return answer
+
+    def _check_open(self) -> None:
+        if self._ended:
+            raise RuntimeError("the call has ended")
+
+    def _send(self, frame: spoke_pb2.RunResponse, written: asyncio.Future[None] | None) -> None:
+        self._outbox.append((frame, written))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._exchange())
+
+    async def _exchange(self) -> None:
+        try:
+            while self._outbox:
+                frame, written = self._outbox.popleft()
+                await self._context.write(frame)
+                if written is not None and not written.done():
+                    written.set_result(None)
+        except Exception:
+            # The stream is gone, and with it the call: grpc cancels the handler, and there is no one to tell.
+            self.close()
+            return
+        finally:
+            self._writer = None
+        if self._reader is None and self._unanswered and not self._ended:
+            self._reader = asyncio.current_task()
+            try:
+                await self._read_answers()
+            finally:
+                self._reader = None
+
+    async def _read_answers(self) -> None:
+        while self._unanswered:
+            frame = await self._context.read()
+            if not isinstance(frame, spoke_pb2.RunRequest):  # EOF
+                # The hub has half-closed with asks open: it will not answer them.
+                self.close()
+                return
+            kind = frame.WhichOneof("frame")
+            ask_id = getattr(frame, kind).ask_id if kind in ("answer", "refusal") else 0
+            answered = self._unanswered.pop(ask_id, None)
+            if answered is None:
+                # Nothing that the hub may send; going on would only hide it.
+                self.close()
+                return
+            if not answered.done():
+                answered.set_result(frame)
+            self._next_turn()
+
+    def _next_turn(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+async def run(app: App, data: Path, context: Context) -> None:
+    """Serve one stream: read the start, run the function, write exactly one result."""
+    first = await context.read()
+    if not isinstance(first, spoke_pb2.RunRequest) or first.WhichOneof("frame") != "start":
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first frame must be Start")
+    start = first.start
+    call = StreamCall(context, data, start.ask_window)
+    try:
+        function = app.get(start.function)
+        if function is None:
+            result = _failure(f"there is no function {start.function!r} in the app's code")
+        else:
+            result = await _outcome(function, call, start.arguments_json)
+        await call.finish(result)
+    finally:
+        call.close()
+
+
+async def _outcome(function: AppFunction, call: StreamCall, arguments_json: str) -> spoke_pb2.Result:
+    try:
+        value = await function(call, **json.loads(arguments_json))
+        result = spoke_pb2.Result(result_json=_encode(value))
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # Nobody cancelled the stream: the function let a cancellation of its own escape.
+        return _failure(_last_lines(error))
+    except (Exception, SystemExit) as error:  # sys.exit() in a function ends the call, not the spoke
+        return _failure(_last_lines(error))
+    size = result.ByteSize()
+    if size > MAX_FRAME_BYTES - 64:
+        return _failure(f"the result is {size} bytes long; a frame takes {MAX_FRAME_BYTES}")
+    return result
+
+
+def _failure(detail: str) -> spoke_pb2.Result:
+    return spoke_pb2.Result(failure=spoke_pb2.Failure(detail=_cut(detail, MAX_FAILURE_BYTES)))
+
+
+def _last_lines(error: BaseException) -> str:
+    """Return where the error was raised, and what it says."""
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    return "".join(traceback.format_list(where) + traceback.format_exception_only(error)).rstrip()
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    # Lone surrogates, which an app can put into any text, have no UTF-8 form.
+    return text.encode("utf-8", "replace")[:max_bytes].decode("utf-8", "ignore")
+
+
+def _refused(refusal: spoke_pb2.Refusal) -> Refused:
+    try:
+        reason = error_pb2.ErrorReason.Name(refusal.reason).removeprefix("ERROR_REASON_")
+    except ValueError:  # a newer hub
+        reason = "UNSPECIFIED"
+    return Refused(reason, decision_id=refusal.decision_id, message=refusal.message)
