@@ -1,0 +1,441 @@
+"""The manifest of an app, `app.yaml`: what it offers, what it asks of others, and what it needs.
+
+A manifest is written by the app's author, who is not trusted: it can only promise less, never take more. Trust,
+clearance and further labels are the installation's to give (`hub.spokes.registry`).
+
+Reading one reports everything that is wrong with it at once, each with the line it stands on and the mend. Two
+things that YAML allows are refused because they let a reviewer see one manifest and the hub another: a key that is
+there twice, and aliases.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import jsonschema_rs
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from hub.errors import SpokegateError
+
+MANIFEST_NAME = "app.yaml"
+MAX_MANIFEST_BYTES = 256 << 10
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_NAME = r"^[a-z][a-z0-9_]{0,62}$"
+
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$")]
+AskPattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,62}\.(\*|[a-z][a-z0-9_]{0,62}))$")]
+Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ResultLabels(_Document):
+    """What the result of a function carries."""
+
+    confidentiality: tuple[Label, ...] = Field(
+        default=(), description="Tags of what the result may reveal, such as `contact`."
+    )
+    integrity: tuple[Label, ...] = Field(
+        default=(), description="Untrusted origins that may have shaped the result, such as `untrusted:email`."
+    )
+
+
+class FunctionSpec(_Document):
+    """One function."""
+
+    description: Text = Field(description="What it does, for people and for models; untrusted text.")
+    effect: Literal["read", "write", "irreversible"] = Field(
+        description="What it does to the world: `read`, `write` or `irreversible`."
+    )
+    egress: bool = Field(description="Whether it sends data out of the system: `true` or `false`.")
+    control_arguments: tuple[Pointer, ...] = Field(
+        default=(),
+        description="RFC 6901 pointers of the arguments that steer it, such as `/to`; grants bind their values.",
+    )
+    labels: ResultLabels = Field(
+        default_factory=ResultLabels,
+        description="What its result carries: `confidentiality` and `integrity`, each a list of labels.",
+    )
+    arguments: dict[str, Any] = Field(
+        description="JSON Schema (draft 2020-12) of its arguments: an object that takes no unknown properties."
+    )
+    result: dict[str, Any] | bool = Field(description="JSON Schema (draft 2020-12) of its result.")
+
+
+class Limits(_Document):
+    """What one spoke of the app may use."""
+
+    memory_mb: int = Field(default=256, ge=16, le=8192, description="Most memory, in MiB.")
+    file_mb: int = Field(default=64, ge=1, le=8192, description="Largest file that it may write, in MiB.")
+    open_files: int = Field(default=256, ge=32, le=4096, description="Most open file descriptors.")
+    threads: int = Field(default=64, ge=8, le=1024, description="Most threads.")
+    call_seconds: int = Field(default=30, ge=1, le=600, description="Longest call, in seconds.")
+
+
+class Manifest(_Document):
+    """A whole manifest. `load_manifest` checks more than the types: the schemas, and what points into them."""
+
+    manifest: Literal[1] = Field(description="The version of the manifest format: `1`.")
+    name: Name = Field(description="The app's name: a-z, 0-9 and _, at most 63, starting with a letter.")
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.+-]+)?$")] = Field(
+        description="The app's version, such as `1.0.0`."
+    )
+    description: Text = Field(description="What the app does, for people and for models; untrusted text.")
+    kind: Literal["tool", "agent", "annotation", "mcp"] = Field(description="The kind of app: `tool`.")
+    entry: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
+    ] = Field(description="Where its `App` object is, as `module:attribute`.")
+    functions: dict[Name, FunctionSpec] = Field(min_length=1, description="The functions that it offers, by name.")
+    asks: tuple[AskPattern, ...] = Field(
+        default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
+    )
+    limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Problem:
+    """Something wrong in a file, with its mend."""
+
+    file: Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}"
+
+
+class ManifestInvalid(SpokegateError):
+    """Manifests, or the installation's word on them, cannot be used.
+
+    Args:
+        problems: Everything that is wrong.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Where things stand in a YAML file, by their path of keys and indices."""
+
+    file: Path
+    numbers: Mapping[tuple[str | int, ...], int]
+
+    def problem(self, path: Iterable[str | int], message: str) -> Problem:
+        """Return a problem at a path, or at the nearest thing around it that is written down."""
+        at = tuple(path)
+        while at and at not in self.numbers:
+            at = at[:-1]
+        return Problem(self.file, self.numbers.get(at, 1), message)
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read and check the manifest in a file.
+
+    Raises:
+        ManifestInvalid: It cannot be read, or something is wrong with it; all problems at once.
+    """
+    return read_manifest(path)[0]
+
+
+def read_manifest(path: Path) -> tuple[Manifest, Lines]:
+    """Read and check the manifest in a file, and keep where things stand in it.
+
+    Raises:
+        ManifestInvalid: It cannot be read, or something is wrong with it; all problems at once.
+    """
+    data, lines, problems = _read_yaml(path)
+    if not isinstance(data, dict):
+        raise ManifestInvalid([*problems, lines.problem((), "a manifest is a mapping of fields")])
+    manifest = None
+    try:
+        manifest = Manifest.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        problems += [
+            lines.problem(_path(item["loc"]), _field_message(item)) for item in cast(list[Any], error.errors())
+        ]
+    if data.get("kind") in ("agent", "annotation", "mcp"):
+        problems.append(
+            lines.problem(("kind",), f"`kind`: this release does not run `{data['kind']}` apps: use `tool`")
+        )
+    functions = data.get("functions")
+    for name, spec in functions.items() if isinstance(functions, dict) else ():
+        if isinstance(spec, dict):
+            problems += _function_problems(("functions", name), spec, lines)
+    if manifest is None or problems:
+        raise ManifestInvalid(problems)
+    return manifest, lines
+
+
+def compile_schema(schema: dict[str, Any] | bool) -> jsonschema_rs.Draft202012Validator:
+    """Compile a schema so that a hostile one can neither hang the hub nor reach out of it.
+
+    Formats are checked, patterns run in linear time (no look-around, no back-references), nothing is fetched.
+
+    Raises:
+        jsonschema_rs.ValidationError: It is not a valid schema, or needs what is switched off.
+    """
+    return jsonschema_rs.Draft202012Validator(
+        schema,
+        validate_formats=True,
+        ignore_unknown_formats=False,
+        pattern_options=jsonschema_rs.RegexOptions(size_limit=1 << 20),
+        offline=True,
+    )
+
+
+# ---- YAML with line numbers
+
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+
+
+def _read_yaml(path: Path) -> tuple[Any, Lines, list[Problem]]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_MANIFEST_BYTES + 1)
+    except OSError as error:
+        raise ManifestInvalid([Problem(path, 1, f"cannot be read: {error.strerror}")]) from None
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise ManifestInvalid([Problem(path, 1, f"is larger than {MAX_MANIFEST_BYTES} bytes")])
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        reader = _YamlReader(path, loader)
+        node = loader.get_single_node()
+        data = reader.value(node, ()) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ManifestInvalid([Problem(path, line, f"is not YAML: {error.problem or error.context}")]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = loader.line + 1 if loader else 1
+        raise ManifestInvalid([Problem(path, line, f"is not YAML: {str(error).splitlines()[0]}")]) from None
+    except RecursionError:
+        raise ManifestInvalid([Problem(path, 1, "is nested too deep")]) from None
+    return data, Lines(path, reader.numbers), reader.problems
+
+
+class _YamlReader:
+    """Turns nodes into JSON values, noting lines and whatever JSON has no form for."""
+
+    def __init__(self, file: Path, loader: yaml.SafeLoader) -> None:
+        self.numbers: dict[tuple[str | int, ...], int] = {}
+        self.problems: list[Problem] = []
+        self._file = file
+        self._loader = loader
+        self._seen: set[int] = set()
+
+    def value(self, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
+        self.numbers.setdefault(path, node.start_mark.line + 1)
+        if id(node) in self._seen:
+            self._problem(node, "aliases are not taken: write the value out again")
+            return None
+        self._seen.add(id(node))
+        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and node.tag in _PLAIN_TAGS:
+            value = self._loader.construct_object(node)
+            if isinstance(value, float) and not (float("-inf") < value < float("inf")):
+                self._problem(node, f"{node.value} has no form in JSON")
+                return None
+            return value
+        if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:timestamp":
+            self._problem(node, f'a date has no form in JSON: quote it, "{node.value}"')
+        else:
+            self._problem(node, f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not taken")
+        return None
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag != "tag:yaml.org,2002:str":
+                self._problem(key_node, f'a key must be a string: quote it, "{key_node.value}"')
+                continue
+            key = key_node.value
+            if key in result:
+                first = self.numbers[(*path, key)]
+                self._problem(key_node, f"the key `{key}` is already on line {first}: keep one")
+                continue
+            self.numbers[(*path, key)] = key_node.start_mark.line + 1
+            result[key] = self.value(value_node, (*path, key))
+        return result
+
+    def _problem(self, node: yaml.Node, message: str) -> None:
+        self.problems.append(Problem(self._file, node.start_mark.line + 1, message))
+
+
+# ---- what pydantic says, in the manifest's words
+
+
+def _path(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    # pydantic adds "[key]" for a bad key, and the branch of a union; neither stands in the file.
+    return tuple(part for part in loc if part not in ("[key]", "bool", "dict[str,any]"))
+
+
+def _field_message(item: Mapping[str, Any]) -> str:
+    path = _path(item["loc"])
+    field = f"`{'.'.join(map(str, path))}`"
+    model = _model_at(path[:-1])
+    name = str(path[-1]) if path else ""
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, model.model_fields, n=1) if model else []
+        known = ", ".join(model.model_fields) if model else ""
+        return f"{field}: unknown field: " + (f"did you mean `{near[0]}`?" if near else f"known are {known}")
+    about = model.model_fields[name].description if model and name in model.model_fields else None
+    if item["type"] == "missing":
+        return f"{field}: the field is missing. {about}"
+    message = f"{field}: {item['msg'][0].lower()}{item['msg'][1:]}"
+    given = item["input"]
+    if item["type"] == "string_type" and isinstance(given, (int, float)):
+        message += f': quote it, "{json.dumps(given)}"'
+    if item["type"] == "literal_error" and isinstance(given, str):
+        near = difflib.get_close_matches(given, str(item["ctx"]["expected"]).split("'"), n=1)
+        message += f": did you mean `{near[0]}`?" if near else ""
+    if loc_is_key := item["loc"][-1:] == ("[key]",):
+        message = f"{field}: a name is a-z, 0-9 and _, at most 63, starting with a letter"
+    return f"{message}. {about}" if about and not loc_is_key else message
+
+
+def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    match path:
+        case ():
+            return Manifest
+        case ("limits",):
+            return Limits
+        case ("functions", _):
+            return FunctionSpec
+        case ("functions", _, "labels"):
+            return ResultLabels
+    return None
+
+
+# ---- schemas, and what points into them
+
+_ONE = {"items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"}
+_ONE |= {"unevaluatedItems", "unevaluatedProperties", "contentSchema"}
+_LIST = {"allOf", "anyOf", "oneOf", "prefixItems"}
+_MAP = {"properties", "patternProperties", "$defs", "dependentSchemas"}
+_OTHER = {
+    "$schema", "$id", "$ref", "$anchor", "$dynamicRef", "$dynamicAnchor", "$comment", "type", "enum", "const",
+    "multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength", "minLength",
+    "pattern", "maxItems", "minItems", "uniqueItems", "maxContains", "minContains", "maxProperties",
+    "minProperties", "required", "dependentRequired", "title", "description", "default", "deprecated",
+    "readOnly", "writeOnly", "examples", "format", "contentEncoding", "contentMediaType",
+}  # fmt: skip
+_KEYWORDS = _ONE | _LIST | _MAP | _OTHER
+
+
+def _function_problems(at: tuple[str, str], spec: dict[str, Any], lines: Lines) -> Iterator[Problem]:
+    arguments = spec.get("arguments")
+    if isinstance(arguments, dict):
+        yield from _schema_problems((*at, "arguments"), arguments, lines)
+        yield from _arguments_problems((*at, "arguments"), arguments, lines)
+        yield from _control_problems((*at, "control_arguments"), spec, arguments, lines)
+    if isinstance(spec.get("result"), (dict, bool)):
+        yield from _schema_problems((*at, "result"), spec["result"], lines)
+
+
+def _schema_problems(at: tuple[str | int, ...], schema: Any, lines: Lines) -> Iterator[Problem]:
+    clean = True
+    for path, part in _subschemas(at, schema):
+        for keyword in sorted(part.keys() - _KEYWORDS):
+            near = difflib.get_close_matches(keyword, _KEYWORDS, n=1)
+            mend = f"did you mean `{near[0]}`?" if near else "remove it"
+            yield lines.problem((*path, keyword), f"{_dotted(path)}: unknown keyword `{keyword}`: {mend}")
+        for keyword in ("$ref", "$dynamicRef"):
+            reference = part.get(keyword)
+            if isinstance(reference, str) and not reference.startswith("#"):
+                clean = False
+                yield lines.problem(
+                    (*path, keyword),
+                    f"{_dotted(path)}: `{keyword}` leaves the schema: define it under `$defs` and refer to `#/$defs/…`",
+                )
+        if part.get("$schema", SCHEMA_DIALECT) != SCHEMA_DIALECT:
+            clean = False
+            yield lines.problem((*path, "$schema"), f"{_dotted(path)}: schemas are of draft 2020-12: remove `$schema`")
+        if "$id" in part:
+            clean = False
+            yield lines.problem((*path, "$id"), f"{_dotted(path)}: `$id` moves what `$ref` means: remove it")
+    for error in _META.iter_errors(schema):
+        clean = False
+        yield lines.problem(
+            (*at, *error.instance_path), f"{_dotted((*at, *error.instance_path))}: {error.message[:300]}"
+        )
+    if clean:
+        try:
+            compile_schema(schema)
+        except jsonschema_rs.ValidationError as error:
+            where = (*at, *error.instance_path)
+            hint = "; patterns run in linear time: no look-around or back-references" if "regex" in str(error) else ""
+            yield lines.problem(where, f"{_dotted(where)}: {error.message[:300]}{hint}")
+
+
+_META = jsonschema_rs.Draft202012Validator({"$ref": SCHEMA_DIALECT})
+
+
+def _subschemas(path: tuple[str | int, ...], schema: Any) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    if not isinstance(schema, dict):
+        return
+    yield path, schema
+    for keyword, value in schema.items():
+        if keyword in _ONE:
+            yield from _subschemas((*path, keyword), value)
+        elif keyword in _LIST and isinstance(value, list):
+            for index, part in enumerate(value):
+                yield from _subschemas((*path, keyword, index), part)
+        elif keyword in _MAP and isinstance(value, dict):
+            for key, part in value.items():
+                yield from _subschemas((*path, keyword, key), part)
+
+
+def _arguments_problems(at: tuple[str, ...], schema: dict[str, Any], lines: Lines) -> Iterator[Problem]:
+    if schema.get("type") != "object":
+        yield lines.problem((*at, "type"), f"{_dotted(at)}: arguments are an object: add `type: object`")
+    if schema.get("additionalProperties") is not False:
+        yield lines.problem(
+            (*at, "additionalProperties"),
+            f"{_dotted(at)}: unknown arguments must be refused: add `additionalProperties: false`",
+        )
+    properties = schema.get("properties")
+    required = schema.get("required")
+    known = properties.keys() if isinstance(properties, dict) else ()
+    for index, name in enumerate(required if isinstance(required, list) else ()):
+        if isinstance(name, str) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            mend = f"did you mean `{near[0]}`?" if near else "declare it under `properties`"
+            yield lines.problem((*at, "required", index), f"{_dotted(at)}: `{name}` is required and unknown: {mend}")
+
+
+def _control_problems(
+    at: tuple[str, ...], spec: dict[str, Any], arguments: dict[str, Any], lines: Lines
+) -> Iterator[Problem]:
+    pointers = spec.get("control_arguments")
+    for index, pointer in enumerate(pointers if isinstance(pointers, list) else ()):
+        node: Any = arguments
+        for token in str(pointer).split("/")[1:]:
+            properties = node.get("properties") if isinstance(node, dict) else None
+            token = token.replace("~1", "/").replace("~0", "~")
+            node = properties.get(token) if isinstance(properties, dict) else None
+        if node is None:
+            yield lines.problem(
+                (*at, index), f"{_dotted(at)}: `{pointer}` is no declared argument: point at one under `properties`"
+            )
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    return f"`{'.'.join(map(str, path))}`"
