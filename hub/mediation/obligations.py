@@ -78,7 +78,7 @@ def require_size(obligations: Sequence[Obligation], canonical_result: bytes) -> 
 
 def _edit(document: Any, item: Obligation) -> None:
     try:
-        pointer = JsonPointer(item.pointer)
+        pointer = JsonPointer(item.pointer or "")
     except JsonPointerException as error:
         raise ObligationUnfulfilled(f"bad pointer {item.pointer!r}: {error}") from None
     try:

@@ -1,0 +1,94 @@
+"""One request on its way through the ten steps, and how it stands in the audit log."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hub.mediation import schema
+from hub.mediation.caller import Caller
+from hub.mediation.labels import Labels
+from hub.mediation.pdp import Verdict
+from hub.mediation.request import ActionName
+from hub.spokes.registry import RegisteredFunction
+from hub.store.audit import Event
+
+DecidedBy = Literal["rule", "grant", "person", "default", "error"]
+
+# Parts of the access request that hold what was said, not what was decided by; the log keeps their digests.
+_PAYLOAD = ("arguments", "result")
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """What is known of a request so far. Each step of the mediator adds to it."""
+
+    caller: Caller
+    labels: Labels  # what the caller could know when it asked; it may have learnt more since
+    action: ActionName
+    function: str
+    decision_id: str
+    started: float
+    parent_decision_id: str = ""
+    target: RegisteredFunction | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments_json: bytes = b"{}"
+    document: dict[str, Any] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    decided_by: DecidedBy = "error"
+    recorded: bool = False
+    result: Any = None
+    result_json: bytes = b"{}"
+
+    def as_decision(self, *, error: str = "") -> Event:
+        """Return the decision as an event; with an error when it failed before or instead of one."""
+        decision = self.verdict.decision if self.verdict is not None and not error else None
+        return self._event(
+            "decision",
+            {
+                "action": self.action,
+                "function": self.function,
+                "caller": self.caller.id,
+                "chain": self.caller.chain,
+                "effect": decision.effect if decision is not None else "deny",
+                "hidden": decision.hidden if decision is not None else False,
+                "reasons": [r.model_dump() for r in decision.reasons] if decision is not None else [],
+                "obligations": [o.model_dump(exclude_none=True) for o in decision.obligations]
+                if decision is not None
+                else [],
+                "review_result": decision.review_result if decision is not None else False,
+                "decided_by": self.decided_by,
+                "grant": decision.grant if decision is not None else None,
+                "error": error,
+                "policy_revision": self.verdict.policy_revision if self.verdict is not None else "",
+                "input_digest": schema.digest(_compact(self.document)) if self.document else "",
+                "arguments_digest": schema.digest(self.arguments_json),
+                "labels": self.labels.to_json(),
+                "latency_seconds": self.verdict.latency_seconds if self.verdict is not None else 0.0,
+                "parent": self.parent_decision_id,
+                "input": {key: value for key, value in self.document.items() if key not in _PAYLOAD},
+            },
+        )
+
+    def as_outcome(self, outcome: str) -> Event:
+        """Return what became of the request as an event: `done`, `approved`, or a reason's name."""
+        return self._event(
+            "outcome",
+            {
+                "outcome": outcome,
+                "total_seconds": time.perf_counter() - self.started,
+                "delivered_digest": schema.digest(self.arguments_json),
+            },
+        )
+
+    def _event(self, kind: str, body: dict[str, Any]) -> Event:
+        session = self.caller.session
+        return Event(kind=kind, body=body, decision_id=self.decision_id, session=session.id, user=session.user)
+
+
+def _compact(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode(
+        "utf-8", "surrogatepass"
+    )

@@ -1,0 +1,84 @@
+"""Who is asking: step 1 of a call.
+
+A caller is made by whoever holds the stream that a request came in on, never from anything in the request: the edge
+makes one for a client's connection, the mediator one for each call that it forwards into a spoke.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hub.mediation.labels import NONE, Labels
+from hub.mediation.provenance import Evidence
+from hub.spokes.registry import RegisteredApp
+
+USER = "user"
+
+
+@dataclass(slots=True, eq=False)
+class SessionState:
+    """What decisions need to know of a session."""
+
+    id: str
+    user: str
+    roles: tuple[str, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
+    labels: dict[str, Labels] = field(default_factory=dict)
+    requests: int = 0
+    requests_by_function: Counter[str] = field(default_factory=Counter)
+
+    def labels_of(self, app: str) -> Labels:
+        """Return what the session's spoke of an app may know."""
+        return self.labels.get(app, NONE)
+
+    def learn(self, app: str, labels: Labels) -> None:
+        """Join labels into the session's spoke of an app; they never shrink."""
+        self.labels[app] = self.labels_of(app) | labels
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and the chain of calls that led here.
+
+    Attributes:
+        session: The session that the request belongs to.
+        app: The asking app; None for the user.
+        chain: Outermost first, ending with the asker.
+        deadline: When the request must be over, in the event loop's time.
+    """
+
+    session: SessionState
+    app: RegisteredApp | None
+    chain: tuple[str, ...]
+    deadline: float
+
+    @property
+    def id(self) -> str:
+        """The subject id: the app's name, or `user`."""
+        return self.app.name if self.app is not None else USER
+
+    @property
+    def hop(self) -> int:
+        """How many spokes the chain has passed."""
+        return len(self.chain) - 1
+
+    @property
+    def labels(self) -> Labels:
+        """What the asker may know now. A user's own words carry nothing."""
+        return self.session.labels_of(self.app.name) if self.app is not None else NONE
+
+    def calling(self, app: RegisteredApp) -> Caller:
+        """Return the caller that an app is, while it works on a call of this one."""
+        return Caller(session=self.session, app=app, chain=(*self.chain, app.name), deadline=self.deadline)
+
+
+def user_caller(session: SessionState, *, deadline: float) -> Caller:
+    """Return the user of a session as a caller."""
+    return Caller(session=session, app=None, chain=(USER,), deadline=deadline)
+
+
+def new_id(kind: str) -> str:
+    """Return an unguessable id such as `d-3f9c…`, 96 bits."""
+    return f"{kind}-{secrets.token_hex(12)}"

@@ -1,0 +1,177 @@
+"""Step 3, and what else is said about a call: the access request, the question to a person, the grant of a yes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from jsonpointer import JsonPointer, JsonPointerException
+
+from hub.mediation import schema
+from hub.mediation.call import Call
+from hub.mediation.caller import new_id
+from hub.mediation.consent import Question, ScopeOffer
+from hub.mediation.labels import Labels
+from hub.mediation.request import (
+    VERSION,
+    AccessRequest,
+    Action,
+    AppFact,
+    Context,
+    Counts,
+    FunctionFact,
+    GrantFact,
+    GrantScope,
+    LabelsFact,
+    Resource,
+    Subject,
+)
+from hub.spokes.registry import RegisteredApp, RegisteredFunction
+from hub.store.grants import Grant
+
+_ABSENT = object()
+
+
+def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
+    """Return the whole of what a decision about a call is made on."""
+    session = call.caller.session
+    return AccessRequest(
+        version=VERSION,
+        subject=Subject(
+            type="user" if call.caller.app is None else "spoke",
+            id=call.caller.id,
+            user=session.user,
+            roles=list(session.roles),
+            app=_app_fact(call.caller.app) if call.caller.app is not None else None,
+        ),
+        action=Action(name=call.action),
+        resource=Resource(
+            type="function",
+            id=call.function,
+            app=_app_fact(call.target.app) if call.target is not None else None,
+            function=_function_fact(call.target) if call.target is not None else None,
+        ),
+        arguments=call.arguments,
+        result=call.result,
+        context=Context(
+            session=session.id,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            planned=False,
+            chain=list(call.caller.chain),
+            hop=call.caller.hop,
+            labels=_labels_fact(call.labels),
+            provenance=session.evidence.of(call.arguments),
+            arguments_digest=schema.digest(call.arguments_json),
+            counts=Counts(session=session.requests, function=session.requests_by_function[call.function]),
+        ),
+        grants=[_grant_fact(grant) for grant in grants],
+    )
+
+
+def function_labels(function: RegisteredFunction) -> Labels:
+    """Return the labels that a function's result carries."""
+    return Labels.of(function.labels.confidentiality, function.labels.integrity)
+
+
+def question(call: Call, *, timeout_seconds: float) -> Question:
+    """Return what to ask a person about a call whose decision is `ask`."""
+    if call.verdict is None or call.verdict.decision.prompt is None:
+        raise RuntimeError("a question needs a decision that asks")
+    decision, prompt = call.verdict.decision, call.verdict.decision.prompt
+    provenance = call.document["context"]["provenance"]
+    return Question(
+        id=new_id("p"),
+        user=call.caller.session.user,
+        decision_id=call.decision_id,
+        session=call.caller.session.id,
+        caller=call.caller.id,
+        chain=call.caller.chain,
+        function=call.function,
+        function_effect=call.target.effect if call.target is not None else "",
+        arguments_json=call.arguments_json.decode(),
+        untrusted_pointers=tuple(sorted(pointer for pointer, found in provenance.items() if not found["user"])),
+        planned=False,
+        labels=call.labels,
+        title=prompt.title,
+        detail=prompt.detail,
+        reasons=tuple(decision.reasons),
+        offers=tuple(ScopeOffer(scope, _covers(call, scope)) for scope in prompt.scopes),
+        timeout_seconds=timeout_seconds,
+    )
+
+
+def grant(call: Call, scope: GrantScope) -> Grant:
+    """Return the grant that a person's yes to a call makes, bound to what the person saw."""
+    session = call.caller.session
+    return Grant(
+        id=new_id("g"),
+        scope=scope,
+        user=session.user,
+        session=session.id,
+        caller=call.caller.id,
+        function=call.function,
+        arguments_digest=schema.digest(call.arguments_json) if scope == "once" else None,
+        constraint=_control_values(call) if scope == "session" else None,
+        labels=call.labels.to_json(),
+        created=time.time(),
+    )
+
+
+def _covers(call: Call, scope: GrantScope) -> str:
+    if scope == "once":
+        return f"This one call of {call.function}, with exactly these arguments."
+    fixed = ", ".join(sorted(_control_values(call)))
+    same = f" with the same {fixed}" if fixed else ""
+    return f"Every call of {call.function} by {call.caller.id}{same}, until the session ends."
+
+
+def _control_values(call: Call) -> dict[str, Any]:
+    """Return the control arguments that the call has, by pointer."""
+    found = {}
+    for pointer in call.target.control_arguments if call.target is not None else ():
+        try:
+            value = JsonPointer(pointer).resolve(call.arguments, _ABSENT)
+        except JsonPointerException:
+            continue
+        if value is not _ABSENT:
+            found[pointer] = value
+    return found
+
+
+def _grant_fact(grant: Grant) -> GrantFact:
+    return GrantFact(
+        id=grant.id,
+        scope=grant.scope,
+        user=grant.user,
+        session=grant.session,
+        caller=grant.caller,
+        function=grant.function,
+        arguments_digest=grant.arguments_digest,
+        constraint=grant.constraint,
+        labels=LabelsFact(**grant.labels),
+    )
+
+
+def _labels_fact(labels: Labels) -> LabelsFact:
+    return LabelsFact(**labels.to_json())
+
+
+@lru_cache(maxsize=4096)
+def _app_fact(app: RegisteredApp) -> AppFact:
+    return AppFact(
+        name=app.name, trust=app.trust, clearance=list(app.clearance), digest=app.digest, asks=list(app.asks)
+    )
+
+
+@lru_cache(maxsize=16384)
+def _function_fact(function: RegisteredFunction) -> FunctionFact:
+    return FunctionFact(
+        name=function.name,
+        effect=function.effect,
+        egress=function.egress,
+        control_arguments=list(function.control_arguments),
+        labels=_labels_fact(function_labels(function)),
+    )

@@ -1,0 +1,397 @@
+"""The mediator: the only way through the hub, readable top to bottom.
+
+`Mediator.mediate` is the ten steps of a call, in order. Every request takes them, whatever its action; a step that does
+not apply to an action is skipped by the action's row in `ACTIONS`, not by another path.
+
+Invariants:
+    * Nothing is forwarded without a permit, and only step 8 issues one, after step 6 put an allow on record.
+    * The canonical bytes that were decided on, with the decision's obligations met, are the bytes delivered.
+    * Every way out of `mediate` but a delivery is a refusal that carries the decision id and is on record.
+    * A person's yes becomes a grant, and the policies decide again with it: nobody overrules a deny.
+    * Whatever entered a spoke is in its labels before it enters, even when the call fails later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hub.errors import (
+    AppFailed,
+    Cancelled,
+    ConsentRefused,
+    ConsentRequired,
+    DeadlineExceeded,
+    FunctionNotFound,
+    ObligationUnfulfilled,
+    PolicyDenied,
+    QuotaExceeded,
+    RequestInvalid,
+    SpokegateError,
+    reason_name,
+)
+from hub.mediation import describe, obligations, schema
+from hub.mediation.call import Call
+from hub.mediation.caller import Caller, new_id
+from hub.mediation.consent import Answer, Outcome, Prompts
+from hub.mediation.labels import Labels
+from hub.mediation.pdp import Pdp, Verdict
+from hub.mediation.request import ActionName
+from hub.spokes.forwarder import Forwarder
+from hub.spokes.registry import RegisteredFunction, Registry
+from hub.spokes.supervisor import Supervisor
+from hub.store.audit import AuditLog
+from hub.store.grants import Grant, GrantStore
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Which of the steps an action takes, besides identify, resolve, describe, decide and record."""
+
+    takes_arguments: bool
+    may_prompt: bool
+    forwards: bool
+
+
+ACTIONS: dict[ActionName, Action] = {
+    "invoke": Action(takes_arguments=True, may_prompt=True, forwards=True),
+    "return": Action(takes_arguments=True, may_prompt=False, forwards=False),
+    "probe": Action(takes_arguments=False, may_prompt=False, forwards=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the hub itself bounds, before the policies are asked."""
+
+    max_hops: int = 8
+    prompt_timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a request brought its caller."""
+
+    decision_id: str
+    result_json: str
+    labels: Labels
+
+
+class Mediator:
+    """Takes every request through the ten steps.
+
+    Args:
+        registry: The installed apps.
+        pdp: Who decides.
+        prompts: Where a person is asked.
+        grants: What persons have agreed to.
+        audit: Where it is put on record.
+        supervisor: Who starts spokes.
+        forwarder: The door into them; its permits are issued here alone.
+        limits: What is bounded before the policies are asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        pdp: Pdp,
+        prompts: Prompts,
+        grants: GrantStore,
+        audit: AuditLog,
+        supervisor: Supervisor,
+        forwarder: Forwarder,
+        limits: Limits,
+    ) -> None:
+        self._registry = registry
+        self._pdp = pdp
+        self._prompts = prompts
+        self._grants = grants
+        self._audit = audit
+        self._supervisor = supervisor
+        self._forwarder = forwarder
+        self._permits = forwarder.take_issuer()
+        self._limits = limits
+
+    async def mediate(
+        self,
+        caller: Caller,
+        action: ActionName,
+        function: str,
+        arguments_json: str = "{}",
+        *,
+        reviewed: Call | None = None,
+    ) -> Delivered:
+        """Take one request through the ten steps.
+
+        Args:
+            caller: Who asks, by the stream that the request came in on.
+            action: What it asks for.
+            function: The function asked for: `app.function`.
+            arguments_json: The arguments, as the caller wrote them.
+            reviewed: Action `return` only: the call whose result is decided on.
+
+        Returns:
+            What the caller gets, on record as allowed.
+
+        Raises:
+            SpokegateError: Any of them; the request is refused, and nothing more of it happens.
+        """
+        call = self._identify(caller, action, function, reviewed)  # 1
+        try:
+            async with asyncio.timeout_at(caller.deadline):
+                await self._resolve(call, arguments_json)  # 2
+                self._describe(call)  # 3
+                await self._decide(call)  # 4
+                await self._consent(call)  # 5
+                await self._record(call)  # 6
+                self._oblige(call)  # 7
+                await self._forward(call)  # 8
+                await self._check_result(call)  # 9
+                return self._learn(call)  # 10
+        except TimeoutError as error:
+            refusal: SpokegateError = DeadlineExceeded(f"{function}: the deadline passed")
+            raise await self._refuse(call, refusal) from error
+        except asyncio.CancelledError:
+            self._audit.record_later(call.as_outcome(reason_name(Cancelled())))
+            raise
+        except SpokegateError as error:
+            raise await self._refuse(call, error) from error
+
+    async def probe(self, caller: Caller) -> list[RegisteredFunction]:
+        """Return the functions that a caller may ask for, each by a decision of its own."""
+        functions = self._registry.functions
+        answers = await asyncio.gather(
+            *(self.mediate(caller, "probe", function.id) for function in functions), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, (PolicyDenied, FunctionNotFound)):
+                raise answer
+        return [f for f, answer in zip(functions, answers, strict=True) if isinstance(answer, Delivered)]
+
+    # 1. identify
+
+    def _identify(self, caller: Caller, action: ActionName, function: str, reviewed: Call | None) -> Call:
+        session = caller.session
+        session.requests += 1
+        session.requests_by_function[function] += 1
+        return Call(
+            caller=caller,
+            labels=caller.labels,
+            action=action,
+            function=function,
+            decision_id=new_id("d"),
+            started=time.perf_counter(),
+            parent_decision_id=reviewed.decision_id if reviewed is not None else "",
+            result=reviewed.result if reviewed is not None else None,
+            result_json=reviewed.result_json if reviewed is not None else b"",
+        )
+
+    # 2. resolve and validate
+
+    async def _resolve(self, call: Call, arguments_json: str) -> None:
+        if call.caller.hop > self._limits.max_hops:
+            raise QuotaExceeded(f"more than {self._limits.max_hops} hops: {' > '.join(call.caller.chain)}")
+        call.target = self._registry.function(call.function)
+        try:
+            call.arguments = schema.parse(arguments_json, what="arguments")
+            if not isinstance(call.arguments, dict):
+                raise RequestInvalid("arguments: not a JSON object")
+            call.arguments_json = schema.canonical(call.arguments, what="arguments")
+            if call.target is not None and ACTIONS[call.action].takes_arguments:
+                schema.check(call.arguments, call.target.arguments_validator, what="arguments")
+        except (RequestInvalid, QuotaExceeded):
+            # What is wrong with the arguments says that the function exists: only who may discover it learns that.
+            await self.mediate(call.caller, "probe", call.function)
+            raise
+        if call.caller.app is None:
+            call.caller.session.evidence.add_user_arguments(call.arguments)
+
+    # 3. describe
+
+    def _describe(self, call: Call) -> None:
+        grants = self._grants.holding(
+            user=call.caller.session.user,
+            session=call.caller.session.id,
+            caller=call.caller.id,
+            function=call.function,
+        )
+        call.document = describe.access_request(call, grants).to_input()
+
+    # 4. decide
+
+    async def _decide(self, call: Call) -> None:
+        verdict = await self._pdp.decide(call.document)
+        while verdict.decision.grant is not None and not self._grants.use_up(verdict.decision.grant):
+            # Another request used the grant up between the question and the answer.
+            self._describe(call)
+            verdict = await self._pdp.decide(call.document)
+        call.verdict = verdict
+        call.decided_by = verdict.decision.decided_by
+
+    # 5. consent
+
+    async def _consent(self, call: Call) -> None:
+        verdict = _verdict_of(call)
+        if verdict.decision.effect != "ask" or not ACTIONS[call.action].may_prompt:
+            return
+        await self._audit.record(call.as_decision())
+        call.recorded = True
+        question = describe.question(call, timeout_seconds=self._limits.prompt_timeout_seconds)
+        answer = await self._prompts.ask(question)
+        if answer.outcome is not Outcome.APPROVED or answer.scope is None:
+            raise _no(answer)
+        grant = describe.grant(call, answer.scope)
+        await self._grants.give(grant, decision_id=call.decision_id)
+        await self._audit.record(call.as_outcome("approved"))
+        await self._decide_again(call, grant)
+
+    async def _decide_again(self, call: Call, grant: Grant) -> None:
+        call.parent_decision_id, call.decision_id = call.decision_id, new_id("d")
+        call.recorded = False
+        self._describe(call)
+        await self._decide(call)
+        decision = _verdict_of(call).decision
+        if decision.grant == grant.id:
+            call.decided_by = "person"
+        elif decision.effect == "ask":
+            raise PolicyDenied(f"the policies do not honour the grant {grant.id}")
+
+    # 6. record
+
+    async def _record(self, call: Call) -> None:
+        decision = _verdict_of(call).decision
+        await self._audit.record(call.as_decision())
+        call.recorded = True
+        if decision.effect == "deny":
+            raise FunctionNotFound(call.function) if decision.hidden else PolicyDenied(_codes(call))
+        if decision.effect != "allow":
+            raise ConsentRequired(f"{call.action}: the policies ask, and this action cannot be asked about")
+
+    # 7. oblige
+
+    def _oblige(self, call: Call) -> None:
+        decision = _verdict_of(call).decision
+        obligations.require_known(decision.obligations)
+        delivered = obligations.apply(decision.obligations, call.arguments, on="arguments")
+        if delivered is not call.arguments and call.target is not None:
+            try:
+                schema.check(delivered, call.target.arguments_validator, what="arguments")
+                call.arguments_json = schema.canonical(delivered, what="arguments")
+            except RequestInvalid as error:
+                raise ObligationUnfulfilled(f"the obligations break the schema: {error}") from error
+            call.arguments = delivered
+
+    # 8. forward
+
+    async def _forward(self, call: Call) -> None:
+        if not ACTIONS[call.action].forwards:
+            return
+        target, session = _target_of(call), call.caller.session
+        spoke = await self._supervisor.acquire(target.app, user=session.user, session=session.id)
+        session.learn(target.app.name, call.labels | describe.function_labels(target))
+        permit = self._permits.issue(
+            decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
+        )
+        try:
+            text = await self._forwarder.run(
+                spoke, permit, deadline=call.caller.deadline, asks=_SpokeAsks(self, call.caller.calling(target.app))
+            )
+        finally:
+            # Even how and when a call fails tells its caller something of what the target knows.
+            if call.caller.app is not None:
+                session.learn(call.caller.app.name, session.labels_of(target.app.name))
+        try:
+            call.result = schema.parse(text, what="result")
+            call.result_json = schema.canonical(call.result, what="result")
+            schema.check(call.result, target.result_validator, what="result")
+        except (RequestInvalid, QuotaExceeded) as error:
+            raise AppFailed(f"{call.function}: {error}") from error
+
+    # 9. check the result
+
+    async def _check_result(self, call: Call) -> None:
+        decision = _verdict_of(call).decision
+        changed = obligations.apply(decision.obligations, call.result, on="result")
+        if changed is not call.result and call.target is not None:
+            try:
+                schema.check(changed, call.target.result_validator, what="result")
+                call.result, call.result_json = changed, schema.canonical(changed, what="result")
+            except RequestInvalid as error:
+                raise ObligationUnfulfilled(f"the obligations break the schema: {error}") from error
+        obligations.require_size(decision.obligations, call.result_json)
+        if decision.review_result and ACTIONS[call.action].forwards:
+            reviewed = await self.mediate(
+                call.caller, "return", call.function, call.arguments_json.decode(), reviewed=call
+            )
+            call.result_json = reviewed.result_json.encode()
+
+    # 10. learn
+
+    def _learn(self, call: Call) -> Delivered:
+        session = call.caller.session
+        labels = session.labels_of(call.target.app.name) if call.target is not None else Labels()
+        if ACTIONS[call.action].forwards:
+            session.evidence.add_result(call.function, call.result, call.arguments)
+        self._audit.record_later(call.as_outcome("done"))
+        return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=labels)
+
+    async def _refuse(self, call: Call, error: SpokegateError) -> SpokegateError:
+        """Put a refusal on record, and return the error to raise."""
+        if error.decision_id:
+            # The refusal of a decision below this one (a result's review): that one is what the caller is told.
+            self._audit.record_later(call.as_outcome(reason_name(error)))
+            return error
+        error.decision_id = call.decision_id
+        if call.recorded:
+            self._audit.record_later(call.as_outcome(reason_name(error)))
+            return error
+        call.decided_by = "error"
+        try:
+            await self._audit.record(call.as_decision(error=reason_name(error)))
+        except SpokegateError as unrecorded:
+            unrecorded.decision_id = call.decision_id
+            return unrecorded
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class _SpokeAsks:
+    """What a spoke may ask for while it works on one call: the mediator, as the caller that it is."""
+
+    mediator: Mediator
+    caller: Caller
+
+    async def invoke(self, function: str, arguments_json: str) -> str:
+        """Call a function; see `Mediator.mediate`."""
+        delivered = await self.mediator.mediate(self.caller, "invoke", function, arguments_json)
+        return delivered.result_json
+
+    async def probe(self) -> Sequence[RegisteredFunction]:
+        """List the functions that may be asked for."""
+        return await self.mediator.probe(self.caller)
+
+
+def _verdict_of(call: Call) -> Verdict:
+    if call.verdict is None:
+        raise RuntimeError("no verdict yet: the steps ran out of order")
+    return call.verdict
+
+
+def _target_of(call: Call) -> RegisteredFunction:
+    if call.target is None:
+        raise FunctionNotFound(call.function)
+    return call.target
+
+
+def _codes(call: Call) -> str:
+    return ", ".join(reason.code for reason in _verdict_of(call).decision.reasons)
+
+
+def _no(answer: Answer) -> SpokegateError:
+    if answer.outcome is Outcome.REFUSED:
+        return ConsentRefused("a person said no")
+    return ConsentRequired(f"no answer from a person: {answer.outcome.value}")

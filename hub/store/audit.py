@@ -1,0 +1,194 @@
+"""The audit log: append-only, hash-chained, durable before anything is forwarded.
+
+Every decision is one event of kind `decision`, written before its request goes on; what became of it is a later event
+of kind `outcome`. Nothing is ever changed or removed. Each row's hash covers its content and the hash of the row before,
+so tampering shows. Arguments and results are kept as digests, unless the configuration says otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from hub.errors import AuditUnavailable, EntityNotFound
+from hub.store.tables import AUDIT
+from hub.store.writer import GroupWriter, Write
+
+_GENESIS = "0" * 64
+_INSERT = insert(AUDIT)
+_HASHED = ("seq", "time", "kind", "decision_id", "session", "user", "body", "previous_hash")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to put on record."""
+
+    kind: str
+    body: dict[str, Any]
+    decision_id: str = ""
+    session: str = ""
+    user: str = ""
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event as it stands in the log."""
+
+    seq: int
+    time: float
+    kind: str
+    decision_id: str
+    session: str
+    user: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision, and what became of it; no outcome yet means that it is pending."""
+
+    decision: Row
+    outcome: Row | None
+
+
+class AuditLog:
+    """Appends events and reads them back. Use as `async with`.
+
+    Args:
+        engine: The database; its tables exist.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._seq, self._head = self._last()
+        self.writer = GroupWriter(engine, prepare=self._chain)
+
+    async def __aenter__(self) -> Self:
+        await self.writer.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.writer.__aexit__(*exc_info)
+
+    async def record(self, event: Event, *also: Write) -> None:
+        """Append an event, and what is to be written with it, and return when it is durable.
+
+        Raises:
+            AuditUnavailable: It could not be written.
+        """
+        await self.writer.submit(*also, _write_of(event))
+
+    def record_later(self, event: Event, *also: Write) -> None:
+        """Append an event with the next batch, without waiting."""
+        self.writer.submit_later(*also, _write_of(event))
+
+    async def decisions(
+        self, user: str, *, session: str = "", limit: int = 50, before_seq: int | None = None
+    ) -> list[Recorded]:
+        """Return a user's decisions, newest first.
+
+        Args:
+            user: Whose.
+            session: Only of this session; empty means of all.
+            limit: How many at most.
+            before_seq: Only those with a smaller sequence number.
+
+        Raises:
+            AuditUnavailable: The log could not be read.
+        """
+        query = select(AUDIT).where(AUDIT.c.user == user, AUDIT.c.kind == "decision")
+        if session:
+            query = query.where(AUDIT.c.session == session)
+        if before_seq is not None:
+            query = query.where(AUDIT.c.seq < before_seq)
+        rows = await self._read(query.order_by(AUDIT.c.seq.desc()).limit(limit))
+        outcomes = {row.decision_id: row for row in await self._outcomes([row.decision_id for row in rows])}
+        return [Recorded(row, outcomes.get(row.decision_id)) for row in rows]
+
+    async def decision(self, user: str, decision_id: str) -> Recorded:
+        """Return one decision of a user.
+
+        Raises:
+            EntityNotFound: There is none with this id, or it is another user's.
+            AuditUnavailable: The log could not be read.
+        """
+        rows = await self._read(
+            select(AUDIT).where(
+                AUDIT.c.decision_id == decision_id, AUDIT.c.kind == "decision", AUDIT.c.user == user
+            )
+        )
+        if not rows:
+            raise EntityNotFound(f"no decision {decision_id!r}")
+        outcomes = await self._outcomes([decision_id])
+        return Recorded(rows[0], outcomes[0] if outcomes else None)
+
+    async def _outcomes(self, decision_ids: Sequence[str]) -> list[Row]:
+        if not decision_ids:
+            return []
+        return await self._read(
+            select(AUDIT).where(AUDIT.c.kind == "outcome", AUDIT.c.decision_id.in_(decision_ids))
+        )
+
+    async def _read(self, query: Any) -> list[Row]:
+        def run() -> list[Row]:
+            with self._engine.connect() as connection:
+                return [
+                    Row(r.seq, r.time, r.kind, r.decision_id, r.session, r.user, json.loads(r.body))
+                    for r in connection.execute(query)
+                ]
+
+        try:
+            return await asyncio.to_thread(run)
+        except SQLAlchemyError as error:
+            raise AuditUnavailable(f"the audit log could not be read: {error}") from error
+
+    def _last(self) -> tuple[int, str]:
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
+            ).first()
+        return (row.seq, row.hash) if row is not None else (0, _GENESIS)
+
+    def _chain(self, _connection: Connection, writes: list[Write]) -> Callable[[], None]:
+        """Number and chain the batch's events; the head moves only once they are durable."""
+        seq, head = self._seq, self._head
+        for write in writes:
+            if write.statement is _INSERT:
+                seq += 1
+                write.parameters["seq"] = seq
+                write.parameters["previous_hash"] = head
+                head = write.parameters["hash"] = row_hash(write.parameters)
+
+        def committed() -> None:
+            self._seq, self._head = seq, head
+
+        return committed
+
+
+def row_hash(row: dict[str, Any]) -> str:
+    """Return the SHA-256, in hex, of a row's content and the hash of the row before it."""
+    content = json.dumps([row[name] for name in _HASHED], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _write_of(event: Event) -> Write:
+    return Write(
+        _INSERT,
+        {
+            "time": event.time,
+            "kind": event.kind,
+            "decision_id": event.decision_id,
+            "session": event.session,
+            "user": event.user,
+            "body": json.dumps(event.body, ensure_ascii=False, separators=(",", ":")),
+        },
+    )
