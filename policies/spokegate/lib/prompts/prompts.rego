@@ -1,0 +1,18 @@
+# METADATA
+# title: Prompts
+# description: >-
+#   What a person is told when asked. The text is made of names and labels that the hub vouches for, never of the values
+#   of arguments, which the hub shows itself.
+package spokegate.lib.prompts
+
+import data.spokegate.lib.grants
+import data.spokegate.lib.reasons
+
+# METADATA
+# title: Prompt for asks
+# description: Title, the sentence of each reason, and the scopes that the person may choose from.
+about(asks) := {
+	"title": reasons.filled("May {caller} use {function}?", {}),
+	"detail": concat(" ", [ask.message | some ask in asks]),
+	"scopes": grants.scopes,
+}

@@ -1,0 +1,67 @@
+# METADATA
+# title: Access request
+# description: What several topics want to know of the access request. Each holds only when the fact is there and fits.
+package spokegate.lib.request
+
+# METADATA
+# title: By a spoke
+by_spoke if input.subject.type == "spoke"
+
+# METADATA
+# title: By the user
+by_user if input.subject.type == "user"
+
+# METADATA
+# title: Within one app
+# description: The asking app is the serving app.
+within_app if {
+	by_spoke
+	input.subject.app.name == input.resource.app.name
+}
+
+# METADATA
+# title: Reads only
+# description: >-
+#   The function changes nothing and nothing leaves the system through it. A read with egress is none of these: its
+#   arguments go out.
+reads_only if {
+	input.resource.function.effect == "read"
+	input.resource.function.egress == false
+}
+
+# METADATA
+# title: Reversible
+# description: What the function does to the world can be undone.
+reversible if input.resource.function.effect in {"read", "write"}
+
+# METADATA
+# title: Uninfluenced
+# description: No untrusted origin has influenced the asker.
+uninfluenced if input.context.labels.integrity == []
+
+# METADATA
+# title: Holds nothing confidential
+# description: The asker carries no confidentiality label.
+unconfidential if input.context.labels.confidentiality == []
+
+# METADATA
+# title: Names
+# description: Who asks for what from whom, in words, whatever the document holds.
+names := {"caller": caller, "function": function, "app": app}
+
+default caller := "an unknown subject"
+
+caller := input.subject.id if {
+	by_spoke
+	is_string(input.subject.id)
+}
+
+caller := "the user" if by_user
+
+default function := "an unknown function"
+
+function := input.resource.id if is_string(input.resource.id)
+
+default app := "an unknown app"
+
+app := input.resource.app.name if is_string(input.resource.app.name)

@@ -1,0 +1,191 @@
+# METADATA
+# title: Registry
+# description: >-
+#   Refuses every access request whose parts are not known and sound, so that the other topics may take them as they
+#   are. Each list says what is known; what is missing is on none of them.
+package spokegate.rules.registry
+
+import data.spokegate.lib.reasons
+import data.spokegate.lib.request
+
+offered := {
+	"spoke": {"invoke", "probe", "return"},
+	"user": {"invoke", "probe", "return"},
+}
+
+trusts := {"unreviewed", "reviewed", "system"}
+
+effects := {"read", "write", "irreversible"}
+
+# METADATA
+# title: Unknown version
+# description: The access request is not of version 1.
+# custom:
+#   code: registry.version
+deny contains reason if {
+	not known_version
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Malformed access request
+# description: The access request lacks a part that the rules look at, or has one of another type.
+# custom:
+#   code: registry.malformed
+deny contains reason if {
+	not sound_request
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Unknown subject
+# description: The subject is neither a user nor a planner nor a spoke with its app.
+# custom:
+#   code: registry.unknown_subject
+deny contains reason if {
+	not known_subject
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Subject and app differ
+# description: The asking spoke is not named like its app.
+# custom:
+#   code: registry.subject_mismatch
+deny contains reason if {
+	request.by_spoke
+	not named_like_app
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Action not offered
+# description: No rule offers this action to this kind of subject.
+# custom:
+#   code: registry.action_not_offered
+deny contains reason if {
+	not action_offered
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Unknown function
+# description: No app offers the function that was asked for.
+# custom:
+#   code: registry.unknown_function
+#   hidden: true
+deny contains reason if {
+	not known_function
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Function and app differ
+# description: The function that was asked for is not named like the app and the function that would serve it.
+# custom:
+#   code: registry.function_mismatch
+deny contains reason if {
+	known_function
+	not named_like_function
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Unknown trust
+# description: An app in the access request has no known trust.
+# custom:
+#   code: registry.unknown_trust
+deny contains reason if {
+	some app in apps
+	not app.trust in trusts
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Malformed app
+# description: What is known of an app in the access request lacks its clearance or its asks.
+# custom:
+#   code: registry.malformed_app
+deny contains reason if {
+	some app in apps
+	not sound_app(app)
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Unknown effect
+# description: It is not known what {function} does to the world.
+# custom:
+#   code: registry.unknown_effect
+deny contains reason if {
+	known_function
+	not input.resource.function.effect in effects
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Malformed function
+# description: What is known of {function} lacks its egress, its control arguments or its labels.
+# custom:
+#   code: registry.malformed_function
+deny contains reason if {
+	known_function
+	not sound_function
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+known_version if input.version == 1
+
+sound_request if {
+	is_string(input.subject.id)
+	is_string(input.subject.user)
+	is_object(input.arguments)
+	is_array(input.grants)
+	is_string(input.context.session)
+	is_number(input.context.hop)
+	is_number(input.context.counts.session)
+	is_object(input.context.provenance)
+	is_string(input.context.arguments_digest)
+	sound_labels(input.context.labels)
+}
+
+sound_labels(labels) if {
+	is_array(labels.confidentiality)
+	is_array(labels.integrity)
+}
+
+known_subject if request.by_user
+
+known_subject if input.subject.type == "planner"
+
+known_subject if {
+	request.by_spoke
+	is_object(input.subject.app)
+}
+
+named_like_app if input.subject.id == input.subject.app.name
+
+action_offered if input.action.name in offered[input.subject.type]
+
+known_function if {
+	input.resource.type == "function"
+	is_object(input.resource.app)
+	is_object(input.resource.function)
+}
+
+named_like_function if split(input.resource.id, ".") == [input.resource.app.name, input.resource.function.name]
+
+apps contains input.subject.app
+
+apps contains input.resource.app
+
+sound_app(app) if {
+	is_array(app.clearance)
+	is_array(app.asks)
+}
+
+sound_function if {
+	is_boolean(input.resource.function.egress)
+	is_array(input.resource.function.control_arguments)
+	sound_labels(input.resource.function.labels)
+}

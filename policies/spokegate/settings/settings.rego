@@ -1,0 +1,26 @@
+# METADATA
+# title: Settings
+# description: The numbers and tables that the rules go by. A site adds to them through its own package, never here.
+package spokegate.settings
+
+# METADATA
+# title: Longest chain
+# description: How many spokes a chain of calls may pass.
+max_hops := 8
+
+# METADATA
+# title: Requests of a session
+# description: How many requests one session may make.
+max_session_requests := 1000
+
+# METADATA
+# title: Largest result
+# description: How many bytes of canonical JSON a spoke may receive as one result.
+max_result_bytes := 65536
+
+# METADATA
+# title: Redacted results
+# description: >-
+#   What no other app is to see of a function's result: RFC 6901 pointers by the function's full name. Empty here; it is
+#   a table for the owner of a fork, and a site says the same with obligations of its own.
+redact_results := {}

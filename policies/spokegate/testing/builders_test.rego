@@ -1,0 +1,120 @@
+# METADATA
+# title: Builders
+# description: Access requests and decisions for the tests, with sane defaults. Left out of every bundle by its file's name.
+package spokegate.testing
+
+# METADATA
+# title: Access request of a spoke
+# description: The app "reader" asks the reviewed app "archive" for a read that its manifest declares.
+by_spoke := {
+	"version": 1,
+	"subject": {"type": "spoke", "id": "reader", "user": "alice", "roles": [], "app": reader},
+	"action": {"name": "invoke"},
+	"resource": {"type": "function", "id": "archive.find", "app": archive, "function": find},
+	"arguments": {},
+	"context": {
+		"session": "s1",
+		"time": "2026-01-02T03:04:05Z",
+		"planned": false,
+		"chain": ["user", "reader"],
+		"hop": 1,
+		"labels": {"confidentiality": [], "integrity": []},
+		"provenance": {},
+		"arguments_digest": "sha256:a",
+		"counts": {"session": 1, "function": 1},
+	},
+	"grants": [],
+}
+
+# METADATA
+# title: Access request of the user
+# description: The same, asked by the user.
+by_user := patched(by_spoke, {
+	"/subject": {"type": "user", "id": "user", "user": "alice", "roles": []},
+	"/context/chain": ["user"],
+	"/context/hop": 0,
+})
+
+reader := {"name": "reader", "trust": "unreviewed", "clearance": [], "digest": "sha256:r", "asks": ["archive.find"]}
+
+archive := {"name": "archive", "trust": "reviewed", "clearance": [], "digest": "sha256:f", "asks": []}
+
+find := {
+	"name": "find",
+	"effect": "read",
+	"egress": false,
+	"control_arguments": [],
+	"labels": {"confidentiality": [], "integrity": []},
+}
+
+# METADATA
+# title: Patched document
+# description: The document with the value at each pointer added or replaced.
+patched(document, values) := json.patch(document, [{"op": "add", "path": pointer, "value": value} |
+	some pointer, value in values
+])
+
+# METADATA
+# title: Document without a part
+# description: The document without what the pointer points at.
+without(document, pointer) := json.patch(document, [{"op": "remove", "path": pointer}])
+
+# METADATA
+# title: Write
+# description: The patch that turns the access request into a write with one control argument, in the user's own words.
+write := {
+	"/resource/function/effect": "write",
+	"/resource/function/control_arguments": ["/to"],
+	"/arguments": {"to": "bob", "text": "hello"},
+	"/context/provenance": {"/to": {"user": true, "from": []}, "/text": {"user": false, "from": []}},
+}
+
+# METADATA
+# title: Denied
+denied(reasons) := {
+	"effect": "deny",
+	"decided_by": "rule",
+	"grant": null,
+	"hidden": false,
+	"reasons": reasons,
+	"obligations": [],
+	"prompt": null,
+	"review_result": false,
+}
+
+# METADATA
+# title: Denied as if the function did not exist
+hidden(reasons) := object.union(denied(reasons), {"hidden": true})
+
+# METADATA
+# title: Allowed to the user
+allowed(reasons) := object.union(denied(reasons), {"effect": "allow"})
+
+# METADATA
+# title: Allowed to a spoke
+# description: With the cap on the result and, across apps, its review.
+delivered(reasons) := object.union(allowed(reasons), {
+	"obligations": [max_result_bytes],
+	"review_result": true,
+})
+
+max_result_bytes := {"type": "max_result_bytes", "on": "result", "value": 65536}
+
+# METADATA
+# title: Allowed to a spoke by a grant
+granted(reasons, grant) := object.union(delivered(reasons), {"decided_by": "grant", "grant": grant})
+
+# METADATA
+# title: Asked by a rule
+asked(reasons, title, scopes) := object.union(denied(reasons), {
+	"effect": "ask",
+	"prompt": {
+		"title": title,
+		"detail": concat(" ", [reason.message | some reason in reasons]),
+		"scopes": scopes,
+	},
+})
+
+# METADATA
+# title: Asked because no rule decides
+undecided(reasons, title, scopes) := object.union(asked(reasons, title, scopes), {"decided_by": "default"})
