@@ -1,6 +1,6 @@
 # METADATA
 # title: Builders
-# description: Access requests and decisions for the tests, with sane defaults. Left out of every bundle by its file's name.
+# description: Access requests and decisions for the tests, with sane defaults. The file's name keeps it out of bundles.
 package spokegate.testing
 
 # METADATA
