@@ -44,10 +44,11 @@ class ResultLabels(_Document):
     """What the result of a function carries."""
 
     confidentiality: tuple[Label, ...] = Field(
-        default=(), description="Tags of what the result may reveal, such as `contact`."
+        default=(), description="Tags of what the result may reveal, such as `contact` (a-z, 0-9, _, ., : and -)."
     )
     integrity: tuple[Label, ...] = Field(
-        default=(), description="Untrusted origins that may have shaped the result, such as `untrusted:email`."
+        default=(),
+        description="Untrusted origins that may have shaped it, such as `untrusted:email` (a-z, 0-9, _, ., : and -).",
     )
 
 
@@ -164,9 +165,9 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
     try:
         manifest = Manifest.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        problems += [
-            lines.problem(_path(item["loc"]), _field_message(item)) for item in cast(list[Any], error.errors())
-        ]
+        # One message for a field, though pydantic has one for every branch of a union.
+        said = {_path(item["loc"]): item for item in reversed(cast(list[Any], error.errors()))}
+        problems += [lines.problem(path, _field_message(item)) for path, item in said.items()]
     if data.get("kind") in ("agent", "annotation", "mcp"):
         problems.append(
             lines.problem(("kind",), f"`kind`: this release does not run `{data['kind']}` apps: use `tool`")
@@ -249,7 +250,11 @@ class _YamlReader:
         if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and node.tag in _PLAIN_TAGS:
-            value = self._loader.construct_object(node)
+            try:
+                value = self._loader.construct_object(node)
+            except (ValueError, KeyError):  # an explicit tag on something else, or an endless integer
+                self._problem(node, f"this is no {node.tag.rpartition(':')[2]}")
+                return None
             if isinstance(value, float) and not (float("-inf") < value < float("inf")):
                 self._problem(node, f"{node.value} has no form in JSON")
                 return None
@@ -289,26 +294,36 @@ def _path(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
 
 def _field_message(item: Mapping[str, Any]) -> str:
     path = _path(item["loc"])
+    if item["type"] == "json_invalid":
+        return f"has no form in JSON: {item['msg']}"
     field = f"`{'.'.join(map(str, path))}`"
-    model = _model_at(path[:-1])
-    name = str(path[-1]) if path else ""
+    if item["loc"][-1:] == ("[key]",):
+        return f"{field}: a name is a-z, 0-9 and _, at most 63, starting with a letter"
+    # An item of a list is described by the list's field.
+    named = path[:-1] if isinstance(path[-1], int) else path
+    model, name = _model_at(named[:-1]), str(named[-1])
+    fields = model.model_fields if model else {}
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, model.model_fields, n=1) if model else []
-        known = ", ".join(model.model_fields) if model else ""
-        return f"{field}: unknown field: " + (f"did you mean `{near[0]}`?" if near else f"known are {known}")
-    about = model.model_fields[name].description if model and name in model.model_fields else None
-    if item["type"] == "missing":
-        return f"{field}: the field is missing. {about}"
-    message = f"{field}: {item['msg'][0].lower()}{item['msg'][1:]}"
+        near = difflib.get_close_matches(name, fields, n=1)
+        return f"{field}: unknown field: " + (
+            f"did you mean `{near[0]}`?" if near else f"known are {', '.join(fields)}"
+        )
+    about = fields[name].description if name in fields else ""
     given = item["input"]
-    if item["type"] == "string_type" and isinstance(given, (int, float)):
-        message += f': quote it, "{json.dumps(given)}"'
-    if item["type"] == "literal_error" and isinstance(given, str):
-        near = difflib.get_close_matches(given, str(item["ctx"]["expected"]).split("'"), n=1)
-        message += f": did you mean `{near[0]}`?" if near else ""
-    if loc_is_key := item["loc"][-1:] == ("[key]",):
-        message = f"{field}: a name is a-z, 0-9 and _, at most 63, starting with a letter"
-    return f"{message}. {about}" if about and not loc_is_key else message
+    match item["type"]:
+        case "missing":
+            message = "the field is missing"
+        case "string_pattern_mismatch":
+            message = f"{json.dumps(given, ensure_ascii=False)[:80]} does not fit"
+        case "string_type" if isinstance(given, (int, float)):
+            message = f'this is a {type(given).__name__}: quote it, "{json.dumps(given)}"'
+        case "literal_error" if near := difflib.get_close_matches(
+            str(given), str(item.get("ctx", {}).get("expected")).split("'"), n=1
+        ):
+            message = f"did you mean `{near[0]}`"
+        case _:
+            message = f"{item['msg'][0].lower()}{item['msg'][1:]}"
+    return f"{field}: {message}. {about}".rstrip(" .") + "."
 
 
 def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
@@ -381,8 +396,9 @@ def _schema_problems(at: tuple[str | int, ...], schema: Any, lines: Lines) -> It
             compile_schema(schema)
         except jsonschema_rs.ValidationError as error:
             where = (*at, *error.instance_path)
+            what = error.message[:300].removesuffix(". Adjust configuration to ignore unrecognized formats")
             hint = "; patterns run in linear time: no look-around or back-references" if "regex" in str(error) else ""
-            yield lines.problem(where, f"{_dotted(where)}: {error.message[:300]}{hint}")
+            yield lines.problem(where, f"{_dotted(where)}: {what}{hint}")
 
 
 _META = jsonschema_rs.Draft202012Validator({"$ref": SCHEMA_DIALECT})

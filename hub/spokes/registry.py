@@ -135,12 +135,17 @@ class Registry:
         if problems:
             raise ManifestInvalid(problems)
         self._apps = MappingProxyType(dict(sorted(apps.items())))
-        self._functions = {f.id: f for app in self._apps.values() for f in app.functions.values()}
+        self._functions = MappingProxyType({f.id: f for app in self._apps.values() for f in app.functions.values()})
 
     @property
     def apps(self) -> Mapping[str, RegisteredApp]:
         """The apps, by name."""
         return self._apps
+
+    @property
+    def functions(self) -> Mapping[str, RegisteredFunction]:
+        """Every function of every app, by its full name."""
+        return self._functions
 
     def function(self, id: str) -> RegisteredFunction | None:  # noqa: A002 -- the contract's word for it
         """Return a function by its full name, `app.function`."""

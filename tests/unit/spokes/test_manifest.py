@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from hub.spokes.manifest import (
+    FunctionSpec,
+    Limits,
+    Manifest,
+    ManifestInvalid,
+    Problem,
+    ResultLabels,
+    load_manifest,
+)
+from tests.unit.spokes.manifests import line_of, write_app
+
+ARGUMENTS = "functions__estimate_fare__arguments"
+
+
+def problems(directory: Path) -> list[Problem]:
+    with pytest.raises(ManifestInvalid) as caught:
+        load_manifest(directory / "app.yaml")
+    return caught.value.problems
+
+
+def test_a_good_manifest_loads_with_its_defaults(tmp_path: Path) -> None:
+    manifest = load_manifest(write_app(tmp_path) / "app.yaml")
+    assert manifest.name == "metro_hail"
+    assert manifest.limits == Limits(memory_mb=256, file_mb=64, open_files=256, threads=64, call_seconds=30)
+    assert manifest.functions["estimate_fare"].labels.confidentiality == ("place",)
+    with pytest.raises(Exception, match="frozen"):
+        manifest.name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("model", [Manifest, FunctionSpec, ResultLabels, Limits])
+def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "stands_on", "says"),
+    [
+        ({"nmae": "x"}, "nmae", "`nmae`: unknown field: did you mean `name`?"),
+        ({"zzz": "x"}, "zzz", "known are manifest, name, version"),
+        ({"manifest": 2}, "manifest:", "`manifest`"),
+        ({"name": "Metro"}, "name:", "starting with a letter"),
+        ({"name": None}, "manifest:", "`name`: the field is missing"),
+        ({"version": 1.0}, "version:", 'quote it, "1.0"'),
+        ({"version": "1"}, "version:", "such as `1.0.0`"),
+        ({"description": ""}, "description:", "`description`"),
+        ({"kind": "agent"}, "kind:", "this release does not run `agent` apps: use `tool`"),
+        ({"kind": "tol"}, "kind:", "did you mean `tool`"),
+        ({"entry": "metro_hail"}, "entry:", "`module:attribute`"),
+        ({"functions": {}}, "functions:", "`functions`"),
+        ({"functions__Bad": {}}, "Bad:", "a name is a-z"),
+        ({"functions__estimate_fare__effect": "reed"}, "effect:", "did you mean `read`"),
+        ({"functions__estimate_fare__effect": None}, "estimate_fare:", "effect`: the field is missing"),
+        ({"functions__estimate_fare__egress": None}, "estimate_fare:", "egress`: the field is missing"),
+        ({"functions__estimate_fare__egress": "no"}, "egress:", "`true` or `false`"),
+        ({"functions__estimate_fare__control_arguments": ["pickup"]}, "- pickup", "RFC 6901"),
+        (
+            {"functions__estimate_fare__control_arguments": ["/pickup", "/to"]},
+            "- /to",
+            "`/to` is no declared argument",
+        ),
+        ({"functions__estimate_fare__labels__integrity": ["Bad"]}, "- Bad", '"Bad" does not fit'),
+        ({"functions__estimate_fare__labels__confidentality": []}, "confidentality", "`confidentiality`?"),
+        ({ARGUMENTS + "__type": "string"}, "type: string", "add `type: object`"),
+        ({ARGUMENTS + "__additionalProperties": None}, "    arguments:", "add `additionalProperties: false`"),
+        ({ARGUMENTS + "__additionalProperties": True}, "additionalProperties", "add `additionalProperties: false`"),
+        ({ARGUMENTS + "__required": ["pickup", "too"]}, "- too", "`too` is required and unknown"),
+        ({ARGUMENTS + "__properties__pickup": {"type": "strin"}}, "type: strin", '"strin" is not valid'),
+        (
+            {ARGUMENTS + "__properties__pickup": {"minLenght": 1}},
+            "minLenght",
+            "unknown keyword `minLenght`: did you mean `minLength`?",
+        ),
+        ({ARGUMENTS + "__properties__pickup": {"format": "emial"}}, "format:", "Unknown format: 'emial'"),
+        ({ARGUMENTS + "__properties__pickup": {"pattern": "(?=a)b"}}, "pattern", "no look-around"),
+        ({ARGUMENTS + "__properties__pickup": {"$ref": "https://x.example/y"}}, "$ref", "leaves the schema"),
+        ({ARGUMENTS + "__properties__pickup": {"$ref": "other.json"}}, "$ref", "leaves the schema"),
+        ({ARGUMENTS + "__properties__pickup": {"$ref": "#/$defs/no"}}, "    arguments:", "does not exist"),
+        ({ARGUMENTS + "__$schema": "http://json-schema.org/draft-07/schema#"}, "$schema", "draft 2020-12"),
+        ({ARGUMENTS + "__$id": "https://x.example/y"}, "$id", "remove it"),
+        ({"functions__estimate_fare__result": {"anyOf": [{"typ": "string"}]}}, "typ:", "did you mean `type`?"),
+        ({"functions__estimate_fare__result": 3}, "result: 3", "result`"),
+        ({"asks": ["Foo"]}, "- Foo", "`app.function`, `app.*` or `*`"),
+        ({"asks": ["a.*", 3]}, "- 3", 'quote it, "3"'),
+        ({"limits": {"memory_mb": 10**6}}, "memory_mb", "less than or equal to 8192"),
+        ({"limits": {"memory_mb": "256"}}, "memory_mb", "valid integer"),
+        ({"limits": {"memory": 256}}, "memory:", "did you mean `memory_mb`?"),
+    ],
+)
+def test_an_error_names_file_line_field_and_mend(
+    tmp_path: Path, changes: dict[str, Any], stands_on: str, says: str
+) -> None:
+    directory = write_app(tmp_path, **changes)
+    found = [problem for problem in problems(directory) if says in problem.message]
+    assert len(found) == 1, problems(directory)
+    assert found[0].file == directory / "app.yaml"
+    assert found[0].line == line_of(directory / "app.yaml", stands_on)
+    assert str(found[0]).startswith(f"{directory / 'app.yaml'}:{found[0].line}: ")
+
+
+def test_every_manifest_field_is_checked(tmp_path: Path) -> None:
+    for model, prefix in (
+        (Manifest, ""),
+        (FunctionSpec, "functions__estimate_fare__"),
+        (ResultLabels, "functions__estimate_fare__labels__"),
+        (Limits, "limits__"),
+    ):
+        for name in model.model_fields:
+            changes: dict[str, Any] = {"limits": {}, prefix + name: {"wrong": 1.5} if name != "arguments" else 1.5}
+            directory = write_app(tmp_path / (prefix + name), **changes)
+            assert any(name in problem.message for problem in problems(directory)), (model, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("name: a\nname: b\n", 2, "the key `name` is already on line 1: keep one"),
+        ("a: &x [1]\nb: *x\n", 1, "aliases are not taken"),
+        ("&a [*a]", 1, "aliases are not taken"),
+        ("on: 1\n", 1, "a key must be a string: quote it"),
+        ("a: 2020-01-01\n", 1, 'a date has no form in JSON: quote it, "2020-01-01"'),
+        ("a: .nan\n", 1, "has no form in JSON"),
+        ("\na: !!python/object:os.system x\n", 2, "is not taken"),
+        ("a: !!int x\n", 1, "this is no int"),
+        ("a: " + "9" * 5000, 1, "this is no int"),
+        ('a: "\\ud800"', 1, "has no form in JSON"),
+        ("a: 1\nb: [", 2, "is not YAML"),
+        ("a: 1\n---\nb: 1\n", 2, "is not YAML"),
+        ("a: \x01", 1, "is not YAML"),
+        ("- 1", 1, "a manifest is a mapping"),
+        ("", 1, "a manifest is a mapping"),
+        ("[" * 3000, 1, "nested too deep"),
+        ("a: " + "[" * 400 + "]" * 400, 1, "JSON"),
+        ("#" * (256 << 10) + "\n", 1, "larger than"),
+    ],
+)
+def test_yaml_that_two_readers_could_read_differently_is_refused(
+    tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    directory = write_app(tmp_path, text=text)
+    assert any(says in problem.message and problem.line == line for problem in problems(directory)), problems(directory)
+
+
+def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path)
+    assert str(problem) == f"{tmp_path / 'app.yaml'}:1: cannot be read: No such file or directory"
+
+
+def test_all_problems_come_at_once_in_order(tmp_path: Path) -> None:
+    directory = write_app(tmp_path, version=1.0, kind="agent", asks=["Foo"], zzz=1)
+    lines = [problem.line for problem in problems(directory)]
+    assert len(lines) == 4
+    assert lines == sorted(lines)
+
+
+def test_a_property_may_be_named_like_a_keyword(tmp_path: Path) -> None:
+    properties = {
+        "pickup": {"type": "string"},
+        "destination": {},
+        "$ref": {"type": "string"},
+        "odd": {"const": {"x": 1}},
+    }
+    load_manifest(write_app(tmp_path, functions__estimate_fare__arguments__properties=properties) / "app.yaml")
