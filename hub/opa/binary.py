@@ -29,7 +29,7 @@ BUILT = Path(".tools/bin/opa")
 _PROBE_TIMEOUT_SECONDS = 20
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(-[0-9A-Za-z.-]+)?")
 _PINNED = re.compile(r"^\s*(?:require\s+)?github\.com/open-policy-agent/opa\s+v(\S+)", re.MULTILINE)
-_REPORTED = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
+_REPORTED = re.compile(r"^Version:[ \t]*(\S+)", re.MULTILINE)
 
 
 class OpaBinaryError(Exception):
