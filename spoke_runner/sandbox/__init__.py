@@ -1,0 +1,65 @@
+"""The sandbox runner: starts an app in a process of its own that can reach nothing but the hub.
+
+`launch` is the way in; `preflight` says what this host can do. The names are loaded when they are first used, because
+the first stage of a spoke lives in this package too and should not load the launcher into the sandbox.
+
+Invariants:
+    * There is one level here, `strict`. What cannot be built is refused with the layer, the reason and the mend.
+    * Nothing in this package imports the hub.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spoke_runner.sandbox.errors import CanaryFailed, SandboxError, SandboxUnavailable, SpokeStartFailed
+    from spoke_runner.sandbox.launcher import launch
+    from spoke_runner.sandbox.logs import LogTail
+    from spoke_runner.sandbox.ownership import spoke_uid
+    from spoke_runner.sandbox.preflight import preflight
+    from spoke_runner.sandbox.process import SpokeProcess
+    from spoke_runner.sandbox.report import Canary, Layer, Outside, SandboxReport
+    from spoke_runner.sandbox.runtime import discover_python
+    from spoke_runner.sandbox.spec import Limits, Mount, PythonRuntime, SandboxSpec
+
+__all__ = [
+    "Canary",
+    "CanaryFailed",
+    "Layer",
+    "Limits",
+    "LogTail",
+    "Mount",
+    "Outside",
+    "PythonRuntime",
+    "SandboxError",
+    "SandboxReport",
+    "SandboxSpec",
+    "SandboxUnavailable",
+    "SpokeProcess",
+    "SpokeStartFailed",
+    "discover_python",
+    "launch",
+    "preflight",
+    "spoke_uid",
+]
+
+_HOMES = {
+    "errors": ("CanaryFailed", "SandboxError", "SandboxUnavailable", "SpokeStartFailed"),
+    "launcher": ("launch",),
+    "logs": ("LogTail",),
+    "ownership": ("spoke_uid",),
+    "preflight": ("preflight",),
+    "process": ("SpokeProcess",),
+    "report": ("Canary", "Layer", "Outside", "SandboxReport"),
+    "runtime": ("discover_python",),
+    "spec": ("Limits", "Mount", "PythonRuntime", "SandboxSpec"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -1,0 +1,67 @@
+"""The bubblewrap command line of a spoke: a pure function of its spec.
+
+Order matters, because bubblewrap builds the view from left to right: the empty `/tmp` and `/dev` come first, since an
+interpreter or a test directory below `/tmp` would otherwise be hidden by them; what must be empty or read-only comes
+after what it covers.
+
+Tried and rejected:
+    * `--unshare-all`: it asks for a cgroup namespace only where there is one, and would go on silently without.
+    * `--dev /dev`: it brings ptys, a terminal, an unbounded `/dev/shm`, and `/dev/zero`, whose shared mapping is memory
+      that RLIMIT_DATA does not count.
+    * a reaper as pid 1 (the default): it would be an unfiltered process inside the sandbox for the spoke to attack.
+    * `--seccomp`: the filter must be loaded after landlock and the limits, by the process that it will bind.
+
+Invariants:
+    * Every namespace is unshared by name, and user namespaces are disabled inside.
+    * Only `/data`, `/run/spoke` and `/tmp` are writable.
+    * The environment is empty, and no capability is kept.
+    * bubblewrap, and with it the spoke, dies with its parent.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spoke_runner.sandbox.spec import APP_DIR, DATA_DIR, SOCKET_DIR, SandboxSpec
+
+# What the spoke believes its uid to be; the host uid is nothing that it has to know.
+INSIDE_UID: Final = 1000
+_DEVICES: Final = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
+_DEV_BYTES: Final = 64 * 1024
+BOOTSTRAP: Final = "import sys; sys.path += {path!r}; from spoke_runner.sandbox.inside import main; main()"
+
+
+def argv(spec: SandboxSpec, *, program: str, info_fd: int) -> tuple[str, ...]:
+    """Return the command that runs a spoke's first stage in its namespaces.
+
+    Args:
+        spec: What the spoke is given.
+        program: The path of `bwrap`.
+        info_fd: Where bubblewrap writes the host pid of the process inside.
+    """
+    runtime = spec.python
+    line = [program]
+    line += ["--unshare-user", "--unshare-pid", "--unshare-net"]
+    line += ["--unshare-ipc", "--unshare-uts", "--unshare-cgroup", "--disable-userns"]
+    line += ["--uid", str(INSIDE_UID), "--gid", str(INSIDE_UID), "--hostname", "spoke"]
+    line += ["--die-with-parent", "--new-session", "--as-pid-1"]
+    line += ["--clearenv", "--cap-drop", "ALL", "--info-fd", str(info_fd)]
+    line += ["--size", str(spec.limits.temporary_bytes), "--tmpfs", "/tmp"]  # noqa: S108 - the spoke's own
+    line += ["--proc", "/proc"]
+    line += ["--size", str(_DEV_BYTES), "--tmpfs", "/dev"]
+    for device in _DEVICES:
+        line += ["--dev-bind", device, device]
+    for mount in runtime.mounts:
+        line += ["--ro-bind", str(mount.source), str(mount.target)]
+    for content, link in runtime.links:
+        line += ["--symlink", content, link]
+    for hidden in runtime.hidden:
+        line += ["--tmpfs", str(hidden), "--remount-ro", str(hidden)]
+    line += ["--ro-bind", str(spec.app_dir), str(APP_DIR)]
+    line += ["--bind", str(spec.data_dir), str(DATA_DIR)]
+    line += ["--bind", str(spec.socket_dir), str(SOCKET_DIR)]
+    line += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    line += ["--chdir", str(DATA_DIR), "--"]
+    line += [str(runtime.executable), "-I", "-S", "-B", "-u", "-X", "utf8"]
+    line += ["-c", BOOTSTRAP.format(path=[str(path) for path in runtime.import_path])]
+    return tuple(line)

@@ -1,0 +1,113 @@
+"""The whole command of a spoke: limits that must precede an exec, the change of uid, the view of the files, bubblewrap.
+
+As an ordinary user::
+
+    prlimit … bwrap …
+
+As root::
+
+    prlimit … [bwrap, as root, only to make a view of the files …] setpriv … bwrap …
+
+The stack limit is set before the exec because the C library takes the size of every thread's stack from it, once, when
+it starts. Root must not run the inner bubblewrap: with it the process inside keeps host uid 0, for which bubblewrap
+leaves `/proc/sys` writable.
+
+The view is needed when the spoke's uid cannot walk to a directory that it is to see, for example because the project
+lies below `/root`. Opening those parents for everybody would be wrong; copying would be slow. So a first bubblewrap,
+which takes nothing away but adds a mount namespace, covers the topmost closed directory with an empty one and puts
+back into it what this spoke is given, and nothing else.
+
+Invariants:
+    * The inner command line is the same pure function of the spec, whoever runs it.
+    * As root, nothing that reads a file of the spoke runs before the uid has changed.
+    * Every bubblewrap in the chain dies with its parent.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from spoke_runner.sandbox import bwrap
+from spoke_runner.sandbox.spec import SandboxSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The paths of the programs that build a sandbox."""
+
+    bwrap: str
+    prlimit: str
+    setpriv: str
+
+
+def argv(spec: SandboxSpec, *, tools: Tools, info_fd: int, covers: tuple[Path, ...] = ()) -> tuple[str, ...]:
+    """Return the whole command that starts a spoke.
+
+    Args:
+        spec: What the spoke is given; its uid decides between the two forms.
+        tools: Where the programs are.
+        info_fd: Where bubblewrap writes the host pid of the process inside.
+        covers: As root, the directories that the spoke's uid cannot enter, from `closed_directories`.
+    """
+    stack, core = spec.limits.stack_bytes, spec.limits.core_bytes
+    line = [tools.prlimit, f"--stack={stack}:{stack}", f"--core={core}:{core}", "--"]
+    if spec.uid is not None:
+        line += _view(spec, tools.bwrap, covers)
+        line += [tools.setpriv, "--reuid", str(spec.uid), "--regid", str(spec.uid), "--clear-groups"]
+        line += ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
+    return (*line, *bwrap.argv(spec, program=tools.bwrap, info_fd=info_fd))
+
+
+def sources(spec: SandboxSpec) -> dict[Path, bool]:
+    """Return every host path that a spoke is given, and whether it may write there."""
+    found = {mount.source: False for mount in spec.python.mounts}
+    found[spec.app_dir] = False
+    found[spec.data_dir] = True
+    found[spec.socket_dir] = True
+    return found
+
+
+def closed_directories(paths: Iterable[Path], uid: int) -> tuple[Path, ...]:
+    """Return the topmost directories above the paths that the uid, with the gid of the same number, cannot enter.
+
+    Access control lists are not read: who opens a directory to a spoke by one gets a view nevertheless.
+    """
+    closed: set[Path] = set()
+    for path in paths:
+        for directory in reversed(path.parents):
+            if not _enters(directory, uid):
+                closed.add(directory)
+                break
+    return tuple(sorted(closed))
+
+
+def _enters(directory: Path, uid: int) -> bool:
+    status = directory.stat()
+    if status.st_uid == uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid == uid:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)
+
+
+def _view(spec: SandboxSpec, program: str, covers: tuple[Path, ...]) -> list[str]:
+    if not covers:
+        return []
+    line = [program, "--die-with-parent", "--dev-bind", "/", "/"]
+    for cover in covers:
+        line += ["--tmpfs", str(cover)]
+    given = sources(spec)
+    made: set[Path] = set()
+    # Parents sort before what lies in them, so a directory never hides one that was put back already.
+    for path in sorted(path for path in given if any(cover in path.parents for cover in covers)):
+        for parent in reversed(path.parents):
+            # By itself bubblewrap makes the parents of a mount for its own uid only.
+            inside = any(cover in parent.parents for cover in covers)
+            if inside and parent not in made and not given.keys() & {parent, *parent.parents}:
+                line += ["--dir", str(parent)]
+                made.add(parent)
+        line += ["--bind" if given[path] else "--ro-bind", str(path), str(path)]
+    return [*line, "--"]

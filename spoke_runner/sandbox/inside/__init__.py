@@ -1,0 +1,81 @@
+"""The first stage of a spoke: what runs inside the namespaces before, and around, the app.
+
+It reads its set-up from stdin, seals itself, tries whether the seal holds, reports, and waits for the go of the
+launcher, which looks at it from outside meanwhile. Only then is the app's code imported and served.
+
+Invariants:
+    * No app code runs before the go, and the go cannot come from inside: it is a byte on a pipe that only the launcher
+      can write to. A launcher that dies closes the pipe, which ends the spoke.
+    * When the app's code runs, the only descriptors are stdin (empty), stdout and stderr (pipes to the hub) and the
+      report pipe, which is closed once the spoke is ready. What an app may write to that pipe only concerns itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Final
+
+from spoke_runner.sandbox.inside.canaries import try_all
+from spoke_runner.sandbox.inside.kernel import LayerMissing
+from spoke_runner.sandbox.inside.seal import REPORT_FD, seal
+
+_MAX_SETUP_BYTES: Final = 65536
+_NO_GO: Final = 3
+
+
+def main() -> None:
+    """Run the stage; does not return before the app's server ends."""
+    setup = _read_setup()
+    try:
+        landlock_abi = seal(setup)
+    except LayerMissing as missing:
+        _report(setup, {"missing": {"layer": missing.layer, "why": missing.why, "mend": missing.mend}})
+        sys.exit(_NO_GO)
+    canaries = try_all()
+    _report(
+        setup,
+        {
+            "landlock_abi": landlock_abi,
+            "canaries": [{"name": name, "expected": expected, "answer": answer} for name, expected, answer in canaries],
+        },
+    )
+    # The launcher judges; that a go came by mistake is the one thing that is judged here as well.
+    if os.read(0, 1) != b"g" or not all(answer in expected for _, expected, answer in canaries):
+        sys.exit(_NO_GO)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    _serve(str(setup["entry"]))
+
+
+def _serve(entry: str) -> None:
+    # Imported here because all of it, gRPC above all, is better loaded behind the seal than before it.
+    import asyncio
+    from pathlib import Path
+
+    from spoke_runner.sandbox.spec import APP_DIR, DATA_DIR, SOCKET_DIR, SOCKET_NAME
+    from spoke_runner.sdk.server import serve
+
+    def ready() -> None:
+        os.write(REPORT_FD, b'{"ready": true}\n')
+        os.close(REPORT_FD)
+
+    socket_path: Path = SOCKET_DIR / SOCKET_NAME
+    asyncio.run(serve(entry=entry, app_dir=APP_DIR, data_dir=DATA_DIR, socket_path=socket_path, on_ready=ready))
+
+
+def _read_setup() -> dict[str, Any]:
+    text = b""
+    while not text.endswith(b"\n"):
+        piece = os.read(0, _MAX_SETUP_BYTES)
+        if not piece:
+            sys.exit(_NO_GO)
+        text += piece
+    setup: dict[str, Any] = json.loads(text)
+    return setup
+
+
+def _report(setup: dict[str, Any], document: dict[str, Any]) -> None:
+    os.write(int(setup["report_fd"]), json.dumps(document).encode() + b"\n")

@@ -1,0 +1,163 @@
+"""Forbidden acts, tried by the sealed process itself before it may do anything else.
+
+A wall that was asked for and is not there does not announce itself: a filter that was not loaded refuses nothing. So
+each layer is tried by at least one act that only this layer refuses in this way.
+
+Invariants:
+    * No act does harm if it succeeds: the process is killed for it right after.
+    * Every act runs, whatever the others answered.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from spoke_runner.sandbox.inside.kernel import LIBC, checked, syscall
+from spoke_runner.sandbox.inside.seal import REPORT_FD
+
+DONE: Final = "done"
+_CLEAN: Final = ("clean",)
+_EPERM: Final = ("EPERM",)
+_CLONE_NEWUSER: Final = 0x1000_0000
+_PTRACE_TRACEME: Final = 0
+_IO_URING_SETUP: Final = 425
+_AF_VSOCK: Final = 40
+_FDS_TO_LOOK_AT: Final = 256
+
+
+def _read_outside() -> None:
+    os.close(os.open("/etc/passwd", os.O_RDONLY))
+
+
+def _read_ungranted() -> None:
+    # Mounted and readable by everybody: only landlock refuses it.
+    os.close(os.open("/proc/version", os.O_RDONLY))
+
+
+def _list_root() -> None:
+    os.scandir("/").close()
+
+
+def _write_outside() -> None:
+    os.close(os.open("/opt/canary", os.O_WRONLY | os.O_CREAT, 0o600))
+
+
+def _socket(family: int, kind: int) -> Callable[[], None]:
+    def act() -> None:
+        socket.socket(family, kind).close()
+
+    return act
+
+
+def _connect() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+        end.connect("/run/spoke/canary")
+
+
+def _unshare() -> None:
+    checked(LIBC.unshare(_CLONE_NEWUSER))
+
+
+def _fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
+
+
+def _execute() -> None:
+    os.execv("/canary", ["/canary"])  # noqa: S606 - it is to fail, and no such program exists
+
+
+def _ptrace() -> None:
+    checked(LIBC.ptrace(ctypes.c_long(_PTRACE_TRACEME), 0, None, None))
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), 0)
+
+
+def _mount() -> None:
+    checked(LIBC.mount(b"none", b"/tmp", b"tmpfs", 0, None))
+
+
+def _memfd() -> None:
+    os.close(os.memfd_create("canary"))
+
+
+def _shared_memory() -> None:
+    mmap.mmap(-1, mmap.PAGESIZE).close()
+
+
+def _io_uring() -> None:
+    syscall(_IO_URING_SETUP, 1, ctypes.c_void_p(None))
+
+
+def _raise_limit() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
+
+
+def _alone() -> str:
+    return "clean" if os.getpid() == 1 else f"pid {os.getpid()}"
+
+
+def _environment() -> str:
+    return "clean" if not os.environ else "variables"
+
+
+def _descriptors() -> str:
+    for number in range(REPORT_FD + 1, _FDS_TO_LOOK_AT):
+        try:
+            os.fstat(number)
+        except OSError:
+            continue
+        return f"descriptor {number}"
+    return "clean"
+
+
+_ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], str | None]]]] = {
+    "read_outside": (("ENOENT", "EACCES"), _read_outside),
+    "read_ungranted": (("EACCES",), _read_ungranted),
+    "list_root": (("EACCES",), _list_root),
+    "write_outside": (("EACCES", "EROFS"), _write_outside),
+    "socket_inet": (_EPERM, _socket(socket.AF_INET, socket.SOCK_STREAM)),
+    "socket_vsock": (_EPERM, _socket(_AF_VSOCK, socket.SOCK_STREAM)),
+    "socket_datagram": (_EPERM, _socket(socket.AF_UNIX, socket.SOCK_DGRAM)),
+    "connect": (_EPERM, _connect),
+    "new_namespace": (_EPERM, _unshare),
+    "fork": (_EPERM, _fork),
+    "execute": (_EPERM, _execute),
+    "ptrace": (_EPERM, _ptrace),
+    "kill": (_EPERM, _kill),
+    "mount": (_EPERM, _mount),
+    "memfd": (_EPERM, _memfd),
+    "shared_memory": (_EPERM, _shared_memory),
+    "io_uring": (_EPERM, _io_uring),
+    "raise_limit": (_EPERM, _raise_limit),
+    "alone": (_CLEAN, _alone),
+    "environment": (_CLEAN, _environment),
+    "descriptors": (_CLEAN, _descriptors),
+}
+
+NAMES: Final = tuple(_ACTS)
+
+
+def try_all() -> list[tuple[str, tuple[str, ...], str]]:
+    """Try every act; return its name, what should be answered, and what was."""
+    return list(_try_each())
+
+
+def _try_each() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    for name, (expected, act) in _ACTS.items():
+        try:
+            answer = act() or DONE
+        except OSError as error:
+            answer = errno.errorcode.get(error.errno or 0, str(error.errno))
+        except ValueError as error:  # what `resource` makes of EPERM
+            answer = "EPERM" if "not allowed" in str(error) else str(error)
+        yield name, expected, answer

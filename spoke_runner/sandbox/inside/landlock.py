@@ -1,0 +1,136 @@
+"""Landlock: which files the process may touch at all, whatever the mounts show it.
+
+Every right that the kernel's version knows is handled, so what is not granted below is refused: run a program, make a
+symbolic link, a device or a fifo (a hub that later walks the data must meet only files and directories), use a device's
+ioctl, connect or listen on TCP, signal or reach by an abstract socket a process outside.
+
+Tried and rejected: taking whatever the kernel has ("best effort"). A right that an old kernel cannot handle is granted
+without a word. So versions below 4 are refused, and what later versions add is used when it is there.
+
+Invariants:
+    * Nothing is granted that the set-up does not name.
+    * The rules bind the calling thread, so they are put in force while it is the only one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any, Final
+
+from spoke_runner.sandbox.inside.kernel import LayerMissing, syscall
+
+MINIMUM_ABI: Final = 4
+_CREATE_RULESET: Final = 444
+_ADD_RULE: Final = 445
+_RESTRICT_SELF: Final = 446
+_VERSION_FLAG: Final = 1
+_PATH_BENEATH: Final = 1
+
+_WRITE_FILE: Final = 1 << 1
+_READ_FILE: Final = 1 << 2
+_READ_DIR: Final = 1 << 3
+_REMOVE_DIR: Final = 1 << 4
+_REMOVE_FILE: Final = 1 << 5
+_MAKE_DIR: Final = 1 << 7
+_MAKE_REG: Final = 1 << 8
+_MAKE_SOCK: Final = 1 << 9
+_REFER: Final = 1 << 13
+_TRUNCATE: Final = 1 << 14
+
+_HANDLED_BITS: Final = {4: 15, 5: 16}  # from ABI 5 on, the ioctls of devices
+_NET_BIND_AND_CONNECT_TCP: Final = 0b11
+_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11
+_SCOPE_ABI: Final = 6
+
+_GRANTS: Final = {
+    "read": _READ_FILE | _READ_DIR,
+    "write": _READ_FILE
+    | _READ_DIR
+    | _WRITE_FILE
+    | _TRUNCATE
+    | _MAKE_REG
+    | _MAKE_DIR
+    | _REMOVE_FILE
+    | _REMOVE_DIR
+    | _REFER,
+    "listen": _READ_DIR | _MAKE_SOCK | _REMOVE_FILE,
+    "read_device": _READ_FILE,
+    "write_device": _READ_FILE | _WRITE_FILE,
+}
+_FILE_RIGHTS: Final = _READ_FILE | _WRITE_FILE | _TRUNCATE
+
+
+class _Ruleset(ctypes.Structure):
+    _fields_ = (("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
+
+
+class _PathBeneath(ctypes.Structure):
+    _pack_ = 1
+    _layout_ = "ms"
+    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+def version() -> int:
+    """Return the kernel's landlock ABI.
+
+    Raises:
+        LayerMissing: There is none, or it is too old.
+    """
+    try:
+        abi = syscall(_CREATE_RULESET, ctypes.c_void_p(None), 0, _VERSION_FLAG)
+    except OSError as error:
+        raise LayerMissing(
+            "landlock",
+            f"the kernel answers {error.strerror!r}",
+            "boot a kernel of version 6.7 or newer with `landlock` in its `lsm=` parameter; "
+            "in a container, use a seccomp profile that allows the landlock calls",
+        ) from error
+    if abi < MINIMUM_ABI:
+        raise LayerMissing(
+            "landlock",
+            f"the kernel has ABI {abi}, and {MINIMUM_ABI} is the least that covers TCP",
+            "boot a kernel of version 6.7 or newer",
+        )
+    return abi
+
+
+def restrict(grants: dict[str, list[str]]) -> int:
+    """Grant the given paths, refuse everything else, for good; return the ABI that was used.
+
+    Args:
+        grants: Paths by kind: read, write, listen, read_device, write_device.
+
+    Raises:
+        LayerMissing: The kernel has no landlock, or one that is too old.
+        OSError: A path that is to be granted does not exist.
+    """
+    abi = version()
+    handled = (1 << _HANDLED_BITS[min(abi, max(_HANDLED_BITS))]) - 1
+    scoped = _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if abi >= _SCOPE_ABI else 0
+    attributes = _Ruleset(fs=handled, net=_NET_BIND_AND_CONNECT_TCP, scoped=scoped)
+    size = ctypes.sizeof(attributes) if abi >= _SCOPE_ABI else _Ruleset.scoped.offset
+    ruleset = syscall(_CREATE_RULESET, _pointer(attributes), size, 0)
+    try:
+        for kind, paths in grants.items():
+            for path in paths:
+                _grant(ruleset, path, _GRANTS[kind])
+        syscall(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+    return abi
+
+
+def _grant(ruleset: int, path: str, rights: int) -> None:
+    parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not os.path.isdir(path):  # noqa: PTH112 - pathlib would be the heaviest import before the seal
+            rights &= _FILE_RIGHTS
+        rule = _PathBeneath(allowed=rights, parent=parent)
+        syscall(_ADD_RULE, ruleset, _PATH_BENEATH, _pointer(rule), 0)
+    finally:
+        os.close(parent)
+
+
+def _pointer(structure: Any) -> ctypes.c_void_p:
+    return ctypes.cast(ctypes.pointer(structure), ctypes.c_void_p)

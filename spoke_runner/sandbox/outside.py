@@ -1,0 +1,42 @@
+"""Look at a sealed process from outside, in the host's `/proc`.
+
+Invariants:
+    * What cannot be read is never taken for good: the error leaves, and the spoke is killed for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from spoke_runner.sandbox.report import NAMESPACES, Outside
+
+_CAPABILITIES: Final = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+def look(pid: int) -> Outside:
+    """Return what the kernel says about a process.
+
+    Args:
+        pid: The host's pid of the process.
+
+    Raises:
+        OSError: The process is gone, or its namespaces may not be seen.
+        KeyError: The kernel does not state one of the facts.
+        ValueError: It states one in a form that is not known.
+    """
+    process = Path("/proc") / str(pid)
+    facts = dict(
+        line.split(":", 1) for line in (process / "status").read_text(errors="replace").splitlines() if ":" in line
+    )
+    shared = [
+        name for name in NAMESPACES if (process / "ns" / name).readlink() == (Path("/proc/self/ns") / name).readlink()
+    ]
+    return Outside(
+        seccomp=int(facts["Seccomp"]),
+        no_new_privs=int(facts["NoNewPrivs"]),
+        capabilities={name: int(facts[name], 16) for name in _CAPABILITIES},
+        uids=tuple(map(int, facts["Uid"].split())),
+        gids=tuple(map(int, facts["Gid"].split())),
+        shared_namespaces=tuple(shared),
+    )

@@ -1,0 +1,95 @@
+"""A running spoke, as its supervisor holds it.
+
+Invariants:
+    * After `kill` none of its processes is left, nor its socket, whatever state it was in.
+    * Its pid is only ever used through a pidfd, so a reused pid is never signalled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from spoke_runner.sandbox.logs import LogPipe, LogTail
+from spoke_runner.sandbox.report import SandboxReport
+
+_REAP_SECONDS: Final = 5.0
+
+
+class Remains:
+    """The operating system's side of a spoke: its outermost process, its pidfd, its output, its socket."""
+
+    def __init__(self, process: asyncio.subprocess.Process, tail: LogTail, pipe: LogPipe, socket_path: Path) -> None:
+        self.process = process
+        self.tail = tail
+        self.pipe = pipe
+        self.socket_path = socket_path
+        self.pidfd: int | None = None
+        self._lock = asyncio.Lock()
+
+    async def wait(self) -> int:
+        """Wait for the end, and until all output is read."""
+        code = await self.process.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.pipe.closed), _REAP_SECONDS)
+        return code
+
+    async def kill(self) -> None:
+        """End everything, at once and for good."""
+        async with self._lock:
+            self._signal()
+            try:
+                await asyncio.wait_for(self.process.wait(), _REAP_SECONDS)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+            # Every process of the spoke holds this pipe, so its end is the end of the last of them.
+            await asyncio.wait_for(asyncio.shield(self.pipe.closed), _REAP_SECONDS)
+            if self.pidfd is not None:
+                os.close(self.pidfd)
+                self.pidfd = None
+            self.socket_path.unlink(missing_ok=True)
+
+    def _signal(self) -> None:
+        # The process inside is killed first, so that the bubblewraps around it reap it and end by themselves. Before
+        # its pid is known there is only the outermost, at whose death the rest dies.
+        with suppress(ProcessLookupError):
+            if self.pidfd is not None:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            else:
+                self.process.kill()
+
+
+class SpokeProcess:
+    """One sealed, serving spoke.
+
+    Attributes:
+        pid: The host's pid of the process inside.
+        socket_path: Its socket, on the host's side.
+        report: What is in force around it.
+        start_milliseconds: From `launch` to ready.
+    """
+
+    def __init__(self, remains: Remains, *, pid: int, report: SandboxReport, start_milliseconds: float) -> None:
+        self._remains = remains
+        self.pid = pid
+        self.socket_path = remains.socket_path
+        self.report = report
+        self.start_milliseconds = start_milliseconds
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """The last lines that it wrote: text from an untrusted source, made printable."""
+        return self._remains.tail.lines()
+
+    async def wait(self) -> int:
+        """Wait until it ends; return its exit code, or 128 and the signal's number."""
+        return await self._remains.wait()
+
+    async def kill(self) -> None:
+        """Kill it, reap it, remove its socket. May be called at any time, and more than once."""
+        await self._remains.kill()

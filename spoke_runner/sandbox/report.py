@@ -1,0 +1,104 @@
+"""What is in force around a spoke, wall by wall, as tried from inside and seen from outside.
+
+Invariants:
+    * A report is whole or it is a breach: a canary that is missing, unknown or answered otherwise than expected, and
+      a fact that could not be read, all stand in `breaches`.
+    * `breaches` is empty exactly when the spoke may be talked to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+NAMESPACES: Final = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of the sandbox, and whether this host can do it."""
+
+    name: str
+    in_force: bool
+    detail: str
+    mend: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """One forbidden act, tried inside: what the kernel should answer, and what it did."""
+
+    name: str
+    expected: tuple[str, ...]
+    answer: str
+
+    @property
+    def held(self) -> bool:
+        """Whether the act was refused as it should be."""
+        return self.answer in self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What `/proc` of the host says about the sealed process."""
+
+    seccomp: int
+    no_new_privs: int
+    capabilities: dict[str, int]
+    uids: tuple[int, ...]
+    gids: tuple[int, ...]
+    shared_namespaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxReport:
+    """What is in force around one spoke.
+
+    Attributes:
+        level: The level that was asked for, and holds when `breaches` is empty.
+        landlock_abi: The version of the kernel's landlock that the rules were made for.
+        canaries: What was tried inside.
+        outside: What was read outside, before any app code ran.
+        breaches: One line for every wall that does not hold.
+    """
+
+    level: str
+    landlock_abi: int
+    canaries: tuple[Canary, ...]
+    outside: Outside
+    breaches: tuple[str, ...]
+
+
+def judge(
+    *, landlock_abi: int, canaries: tuple[Canary, ...], required: tuple[str, ...], outside: Outside, uid: int, gid: int
+) -> SandboxReport:
+    """Compare what was found with what must be.
+
+    Args:
+        landlock_abi: As the spoke reports it.
+        canaries: As the spoke reports them.
+        required: The names of all canaries there are.
+        outside: As read from the host's `/proc`.
+        uid: The host uid that the spoke must have.
+        gid: The host gid that the spoke must have.
+    """
+    breaches = [
+        f"canary {canary.name}: answered {canary.answer}, not {' or '.join(canary.expected)}"
+        for canary in canaries
+        if not canary.held
+    ]
+    if tuple(canary.name for canary in canaries) != required:
+        breaches.append("the canaries that reported are not those that were sent")
+    if outside.seccomp != 2:
+        breaches.append(f"Seccomp is {outside.seccomp}, not 2 (filter)")
+    if outside.no_new_privs != 1:
+        breaches.append("NoNewPrivs is not set")
+    breaches += [f"{name} is {value:#x}, not 0" for name, value in outside.capabilities.items() if value]
+    if 0 in outside.uids or set(outside.uids) != {uid}:
+        breaches.append(f"the uids are {outside.uids}, not {uid}")
+    if 0 in outside.gids or set(outside.gids) != {gid}:
+        breaches.append(f"the gids are {outside.gids}, not {gid}")
+    breaches += [f"the {name} namespace is the hub's own" for name in outside.shared_namespaces]
+    return SandboxReport(
+        level="strict", landlock_abi=landlock_abi, canaries=canaries, outside=outside, breaches=tuple(breaches)
+    )

@@ -1,0 +1,84 @@
+"""Find the Python that a spoke runs: the interpreter and what it needs, wherever this host keeps them.
+
+The interpreter and its library stay at their own paths inside, because an interpreter finds its library, and often its
+`libpython`, by absolute path. Packages move to `/opt/spokegate`, so a spoke does not learn where the hub is installed.
+
+Invariants:
+    * The `hub` package is never visible inside, whether the project is installed or run from its source tree.
+    * The packages are visible in one place only, with the hub taken out; the base interpreter's own are hidden.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from spoke_runner.sandbox.errors import SandboxUnavailable
+from spoke_runner.sandbox.spec import Mount, PythonRuntime
+
+PROJECT_DIR: Final = Path("/opt/spokegate/lib")
+PACKAGES_DIR: Final = Path("/opt/spokegate/site-packages")
+_ZONEINFO: Final = Path("/usr/share/zoneinfo")
+
+
+@lru_cache(maxsize=1)
+def discover_python() -> PythonRuntime:
+    """Return the runtime of the interpreter that is running now.
+
+    Raises:
+        SandboxUnavailable: The project's own packages cannot be found as directories.
+    """
+    executable = Path(sys.executable).resolve()
+    prefix = executable.parent.parent
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    packages = Path(sysconfig.get_path("purelib")).resolve()
+    mounts, links = _shared_libraries()
+    mounts.append(Mount(executable, executable))
+    if prefix == Path("/usr"):
+        mounts.append(Mount(stdlib, stdlib))
+    else:
+        # A prefix of its own (pyenv, uv, conda, /usr/local) keeps libpython and other libraries beside the library.
+        mounts += [Mount(prefix / name, prefix / name) for name in sorted({"lib", sys.platlibdir})]
+        stdlib = prefix / sys.platlibdir / stdlib.name
+    if _ZONEINFO.is_dir():
+        mounts.append(Mount(_ZONEINFO, _ZONEINFO))
+    mounts.append(Mount(packages, PACKAGES_DIR))
+    mounts += [Mount(_package(name), PROJECT_DIR / name) for name in ("spoke_runner", "spokegate")]
+    hidden = [path for path in (stdlib / "site-packages", stdlib / "dist-packages") if path.is_dir()]
+    if (packages / "hub").is_dir():
+        hidden.append(PACKAGES_DIR / "hub")
+    return PythonRuntime(
+        executable=executable,
+        mounts=tuple(mounts),
+        links=links,
+        hidden=tuple(hidden),
+        import_path=(PROJECT_DIR, PACKAGES_DIR),
+    )
+
+
+def _package(name: str) -> Path:
+    found = importlib.util.find_spec(name)
+    locations = list(found.submodule_search_locations or ()) if found else []
+    if not locations:
+        raise SandboxUnavailable("runtime", f"the package {name} cannot be found", "run the set-up again")
+    return Path(locations[0]).resolve()
+
+
+def _shared_libraries() -> tuple[list[Mount], tuple[tuple[str, str], ...]]:
+    """Return the narrowest directories that hold the loader and the C library, and the links of a merged /usr."""
+    multiarch = sysconfig.get_config_var("MULTIARCH")
+    candidates = [Path("/usr/lib") / multiarch] if multiarch else []
+    candidates.append(Path("/usr/lib64"))
+    found = [path for path in candidates if path.is_dir() and not path.is_symlink()]
+    libraries = [Mount(path, path) for path in found or [Path("/usr/lib")]]
+    links = []
+    for path in (Path("/lib"), Path("/lib64"), Path("/usr/lib64")):
+        if path.is_symlink():
+            links.append((str(path.readlink()), str(path)))
+        elif path.is_dir() and path not in found:
+            libraries.append(Mount(path, path))
+    return libraries, tuple(links)

@@ -1,0 +1,57 @@
+"""Write the seccomp filters as BPF, from `rules`, with libseccomp: `python -m spoke_runner.sandbox.seccomp.generate`.
+
+Build time only. What runs loads the written files, so neither libseccomp nor its binding is needed there, and a test
+generates them again and compares byte by byte.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from errno import ENOSYS, EPERM
+from pathlib import Path
+
+import pyseccomp
+
+from spoke_runner.sandbox.seccomp.rules import ALLOWED, FORBIDDEN, Condition
+
+FILTERS = {"x86_64": pyseccomp.Arch.X86_64}
+_HERE = Path(__file__).parent
+
+
+def generate(machine: str) -> bytes:
+    """Return the filter for a machine, as `uname -m` names it.
+
+    Raises:
+        KeyError: There are no filters for that machine.
+        OSError: libseccomp refuses a rule.
+    """
+    filters = pyseccomp.SyscallFilter(pyseccomp.ERRNO(ENOSYS))
+    target = FILTERS[machine]
+    if target != pyseccomp.system_arch():
+        filters.add_arch(target)
+        filters.remove_arch(pyseccomp.system_arch())
+    # The default for a foreign architecture kills one thread only, and leaves a spoke that hangs.
+    filters.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
+    for action, rules in ((pyseccomp.ALLOW, ALLOWED), (pyseccomp.ERRNO(EPERM), FORBIDDEN)):
+        for rule in rules:
+            filters.add_rule(action, rule.syscall, *map(_argument, rule.conditions))
+    with tempfile.TemporaryFile() as file:
+        filters.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+def _argument(condition: Condition) -> pyseccomp.Arg:
+    if not condition.equal:
+        return pyseccomp.Arg(condition.position, pyseccomp.NE, condition.value)
+    return pyseccomp.Arg(condition.position, pyseccomp.MASKED_EQ, condition.mask, condition.value)
+
+
+def main() -> None:
+    """Write every filter beside this module."""
+    for machine in FILTERS:
+        (_HERE / f"plain-{machine}.bpf").write_bytes(generate(machine))
+
+
+if __name__ == "__main__":
+    main()

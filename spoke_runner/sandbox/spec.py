@@ -1,0 +1,119 @@
+"""What a spoke is given, as frozen data. Nothing here touches the system.
+
+Invariants:
+    * A spec never asks for uid 0.
+    * Every path is absolute, so a spec means the same wherever it is used.
+    * The host path of the spoke's socket fits into a `sockaddr_un`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+APP_DIR: Final = Path("/app")
+DATA_DIR: Final = Path("/data")
+SOCKET_DIR: Final = Path("/run/spoke")
+SOCKET_NAME: Final = "spoke.sock"
+MAX_SOCKET_PATH_BYTES: Final = 107
+
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one spoke may use.
+
+    Attributes:
+        memory_bytes: Private writable memory (RLIMIT_DATA).
+        file_bytes: The size of any one file (RLIMIT_FSIZE).
+        temporary_bytes: All of `/tmp` together, which is memory too.
+        open_files: Descriptors (RLIMIT_NOFILE).
+        processes: Threads; there are no other processes (RLIMIT_NPROC).
+        stack_bytes: The stack of every thread. It counts as memory and is therefore far below the usual 8 MiB, with
+            which 32 threads would use up everything.
+        core_bytes: Core dumps (RLIMIT_CORE).
+        log_bytes_per_second: How much of stdout and stderr is kept; what exceeds it is dropped and counted.
+    """
+
+    memory_bytes: int = 256 * _MIB
+    file_bytes: int = 64 * _MIB
+    temporary_bytes: int = 64 * _MIB
+    open_files: int = 256
+    processes: int = 64
+    stack_bytes: int = _MIB
+    core_bytes: int = 0
+    log_bytes_per_second: int = 64 * 1024
+
+    def __post_init__(self) -> None:
+        for name in ("memory_bytes", "file_bytes", "temporary_bytes", "open_files", "processes", "stack_bytes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")
+        if self.core_bytes < 0 or self.log_bytes_per_second < 0:
+            raise ValueError("a limit must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host path, and where the spoke sees it."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRuntime:
+    """The Python that runs inside: what must be visible for it, all of it read-only.
+
+    Attributes:
+        executable: The interpreter itself, not a virtual environment's link to it.
+        mounts: The interpreter, its standard library, shared libraries, installed packages, and this project's own
+            packages without the hub.
+        links: The symbolic links of a merged `/usr`, as (target, path).
+        hidden: Directories below the mounts that the spoke must find empty.
+        import_path: What `sys.path` begins with, after the standard library.
+    """
+
+    executable: Path
+    mounts: tuple[Mount, ...]
+    links: tuple[tuple[str, str], ...]
+    hidden: tuple[Path, ...]
+    import_path: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """Everything that decides how one spoke is walled in.
+
+    Attributes:
+        app: The app's name, for messages.
+        app_dir: The app's code; read-only inside, at `/app`.
+        data_dir: The app's data of one user; writable inside, at `/data`.
+        socket_dir: A directory of this spoke alone; the spoke binds its socket there, at `/run/spoke/spoke.sock`.
+        python: The Python that runs inside, see `discover_python`.
+        uid: The host uid (and gid) of the spoke. Must be set when the hub is root, and only then.
+        limits: What it may use.
+    """
+
+    app: str
+    app_dir: Path
+    data_dir: Path
+    socket_dir: Path
+    python: PythonRuntime
+    uid: int | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        for name in ("app_dir", "data_dir", "socket_dir"):
+            if not getattr(self, name).is_absolute():
+                raise ValueError(f"{name} must be absolute: {getattr(self, name)}")
+        if self.uid is not None and self.uid <= 0:
+            raise ValueError("a spoke never runs as uid 0")
+        if len(bytes(self.socket_path)) > MAX_SOCKET_PATH_BYTES:
+            raise ValueError(f"the socket path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {self.socket_path}")
+
+    @property
+    def socket_path(self) -> Path:
+        """The spoke's socket, as the hub reaches it."""
+        return self.socket_dir / SOCKET_NAME
