@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from spoke_runner.sandbox.launcher import launch
     from spoke_runner.sandbox.logs import LogTail
     from spoke_runner.sandbox.ownership import spoke_uid
-    from spoke_runner.sandbox.preflight import preflight
     from spoke_runner.sandbox.process import SpokeProcess
     from spoke_runner.sandbox.report import Canary, Layer, Outside, SandboxReport
     from spoke_runner.sandbox.runtime import discover_python
     from spoke_runner.sandbox.spec import Limits, Mount, PythonRuntime, SandboxSpec
+    from spoke_runner.sandbox.trial import preflight
 
 __all__ = [
     "Canary",
@@ -50,7 +50,7 @@ _HOMES = {
     "launcher": ("launch",),
     "logs": ("LogTail",),
     "ownership": ("spoke_uid",),
-    "preflight": ("preflight",),
+    "trial": ("preflight",),
     "process": ("SpokeProcess",),
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
     "runtime": ("discover_python",),
