@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spoke_runner.sandbox.ownership import spoke_uid
     from spoke_runner.sandbox.process import SpokeProcess
     from spoke_runner.sandbox.report import Canary, Layer, Outside, SandboxReport
-    from spoke_runner.sandbox.runtime import discover_python
-    from spoke_runner.sandbox.spec import Limits, Mount, PythonRuntime, SandboxSpec
+    from spoke_runner.sandbox.runtime import Mount, PythonRuntime, discover_python
+    from spoke_runner.sandbox.spec import Limits, SandboxSpec
     from spoke_runner.sandbox.trial import preflight
 
 __all__ = [
@@ -53,8 +53,8 @@ _HOMES = {
     "trial": ("preflight",),
     "process": ("SpokeProcess",),
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
-    "runtime": ("discover_python",),
-    "spec": ("Limits", "Mount", "PythonRuntime", "SandboxSpec"),
+    "runtime": ("Mount", "PythonRuntime", "discover_python"),
+    "spec": ("Limits", "SandboxSpec"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

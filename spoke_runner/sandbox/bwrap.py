@@ -22,10 +22,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from spoke_runner.sandbox.spec import APP_DIR, DATA_DIR, SOCKET_DIR, SandboxSpec
+from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, INSIDE_UID, SOCKET_DIR
+from spoke_runner.sandbox.spec import SandboxSpec
 
-# What the spoke believes its uid to be; the host uid is nothing that it has to know.
-INSIDE_UID: Final = 1000
 _DEVICES: Final = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
 _DEV_BYTES: Final = 64 * 1024
 BOOTSTRAP: Final = "import sys; sys.path += {path!r}; from spoke_runner.sandbox.inside import main; main()"

@@ -35,6 +35,7 @@ from spoke_runner.sandbox.inside.canaries import NAMES
 from spoke_runner.sandbox.logs import LogPipe, LogTail
 from spoke_runner.sandbox.outside import look
 from spoke_runner.sandbox.ownership import give
+from spoke_runner.sandbox.places import READY
 from spoke_runner.sandbox.process import Remains, SpokeProcess
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
@@ -128,7 +129,7 @@ async def start(spec: SandboxSpec, recipe: Recipe, *, uid: int, gid: int, timeou
             os.write(pipes.setup_write, setup.encode(document))
             pid, report = await _judged(pipes, remains, uid, gid)
             os.write(pipes.setup_write, b"g")
-            if json.loads(await _line(pipes.report) or b"null") != {"ready": True}:
+            if await _line(pipes.report) != READY:
                 code = await remains.wait()
                 raise SpokeStartFailed(f"{spec.app} ended with code {code} before it was ready", tail.lines())
         _check_socket(spec, uid)

@@ -13,16 +13,43 @@ from __future__ import annotations
 import importlib.util
 import sys
 import sysconfig
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from spoke_runner.sandbox.errors import SandboxUnavailable
-from spoke_runner.sandbox.spec import Mount, PythonRuntime
+from spoke_runner.sandbox.places import PACKAGES_DIR, PROJECT_DIR
 
-PROJECT_DIR: Final = Path("/opt/spokegate/lib")
-PACKAGES_DIR: Final = Path("/opt/spokegate/site-packages")
 _ZONEINFO: Final = Path("/usr/share/zoneinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host path, and where the spoke sees it."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRuntime:
+    """The Python that runs inside: what must be visible for it, all of it read-only.
+
+    Attributes:
+        executable: The interpreter itself, not a virtual environment's link to it.
+        mounts: The interpreter, its standard library, shared libraries, installed packages, and this project's own
+            packages without the hub.
+        links: The symbolic links of a merged `/usr`, as (target, path).
+        hidden: Directories below the mounts that the spoke must find empty.
+        import_path: What `sys.path` begins with, after the standard library.
+    """
+
+    executable: Path
+    mounts: tuple[Mount, ...]
+    links: tuple[tuple[str, str], ...]
+    hidden: tuple[Path, ...]
+    import_path: tuple[Path, ...]
 
 
 @lru_cache(maxsize=1)

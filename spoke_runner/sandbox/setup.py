@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from spoke_runner.sandbox.errors import SandboxUnavailable
-from spoke_runner.sandbox.runtime import PROJECT_DIR
-from spoke_runner.sandbox.spec import APP_DIR, DATA_DIR, SOCKET_DIR, SandboxSpec
+from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, PROJECT_DIR, SOCKET_DIR
+from spoke_runner.sandbox.spec import SandboxSpec
 
 # Not all of /proc/self: its `mountinfo` tells where the hub keeps its files.
 _OWN_FACTS: Final = ("/proc/self/stat", "/proc/self/statm", "/proc/self/status")

@@ -1,4 +1,4 @@
-"""What a spoke is given, as frozen data. Nothing here touches the system.
+"""What a spoke is given, as frozen data.
 
 Invariants:
     * A spec never asks for uid 0.
@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-APP_DIR: Final = Path("/app")
-DATA_DIR: Final = Path("/data")
-SOCKET_DIR: Final = Path("/run/spoke")
-SOCKET_NAME: Final = "spoke.sock"
+from spoke_runner.sandbox.places import SOCKET_NAME
+from spoke_runner.sandbox.runtime import PythonRuntime, discover_python
+
 MAX_SOCKET_PATH_BYTES: Final = 107
 
 _MIB: Final = 1024 * 1024
@@ -55,34 +54,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
-    """A host path, and where the spoke sees it."""
-
-    source: Path
-    target: Path
-
-
-@dataclass(frozen=True, slots=True)
-class PythonRuntime:
-    """The Python that runs inside: what must be visible for it, all of it read-only.
-
-    Attributes:
-        executable: The interpreter itself, not a virtual environment's link to it.
-        mounts: The interpreter, its standard library, shared libraries, installed packages, and this project's own
-            packages without the hub.
-        links: The symbolic links of a merged `/usr`, as (target, path).
-        hidden: Directories below the mounts that the spoke must find empty.
-        import_path: What `sys.path` begins with, after the standard library.
-    """
-
-    executable: Path
-    mounts: tuple[Mount, ...]
-    links: tuple[tuple[str, str], ...]
-    hidden: tuple[Path, ...]
-    import_path: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """Everything that decides how one spoke is walled in.
 
@@ -91,18 +62,18 @@ class SandboxSpec:
         app_dir: The app's code; read-only inside, at `/app`.
         data_dir: The app's data of one user; writable inside, at `/data`.
         socket_dir: A directory of this spoke alone; the spoke binds its socket there, at `/run/spoke/spoke.sock`.
-        python: The Python that runs inside, see `discover_python`.
         uid: The host uid (and gid) of the spoke. Must be set when the hub is root, and only then.
         limits: What it may use.
+        python: The Python that runs inside; the one that is running now unless another is named.
     """
 
     app: str
     app_dir: Path
     data_dir: Path
     socket_dir: Path
-    python: PythonRuntime
     uid: int | None = None
     limits: Limits = field(default_factory=Limits)
+    python: PythonRuntime = field(default_factory=discover_python)
 
     def __post_init__(self) -> None:
         for name in ("app_dir", "data_dir", "socket_dir"):

@@ -21,7 +21,6 @@ from spoke_runner.sandbox.errors import CanaryFailed, SandboxError, SandboxUnava
 from spoke_runner.sandbox.launcher import launch
 from spoke_runner.sandbox.ownership import spoke_uid
 from spoke_runner.sandbox.report import Layer, SandboxReport
-from spoke_runner.sandbox.runtime import discover_python
 from spoke_runner.sandbox.setup import filter_name
 from spoke_runner.sandbox.spec import SandboxSpec
 
@@ -70,7 +69,6 @@ async def _try_for_real() -> SandboxReport:
             app_dir=places["app"],
             data_dir=places["data"],
             socket_dir=places["run"],
-            python=discover_python(),
             uid=spoke_uid(root, places["data"]),
         )
         spoke = await launch(spec, entry="trial:app")

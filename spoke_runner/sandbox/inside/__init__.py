@@ -55,11 +55,11 @@ def _serve(entry: str) -> None:
     import asyncio
     from pathlib import Path
 
-    from spoke_runner.sandbox.spec import APP_DIR, DATA_DIR, SOCKET_DIR, SOCKET_NAME
+    from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, READY, SOCKET_DIR, SOCKET_NAME
     from spoke_runner.sdk.server import serve
 
     def ready() -> None:
-        os.write(REPORT_FD, b'{"ready": true}\n')
+        os.write(REPORT_FD, READY)
         os.close(REPORT_FD)
 
     socket_path: Path = SOCKET_DIR / SOCKET_NAME
