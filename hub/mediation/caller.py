@@ -26,8 +26,13 @@ class SessionState:
     roles: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
     labels: dict[str, Labels] = field(default_factory=dict)
-    requests: int = 0
-    requests_by_function: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    calls_by_function: Counter[str] = field(default_factory=Counter)
+
+    def count(self, function: str) -> None:
+        """Count a call that was asked for, whatever comes of it."""
+        self.calls += 1
+        self.calls_by_function[function] += 1
 
     def labels_of(self, app: str) -> Labels:
         """Return what the session's spoke of an app may know."""

@@ -163,4 +163,3 @@ class Prompts:
                 queue.put_nowait(event)
             except asyncio.QueueFull:
                 self._watchers[user].discard(queue)
-

@@ -65,7 +65,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
             labels=_labels_fact(call.labels),
             provenance=session.evidence.of(call.arguments),
             arguments_digest=schema.digest(call.arguments_json),
-            counts=Counts(session=session.requests, function=session.requests_by_function[call.function]),
+            counts=Counts(session=session.calls, function=session.calls_by_function[call.function]),
         ),
         grants=[_grant_fact(grant) for grant in grants],
     )

@@ -17,8 +17,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
 from hub.errors import (
     AppFailed,
     Cancelled,
@@ -163,7 +161,7 @@ class Mediator:
 
     async def probe(self, caller: Caller) -> list[RegisteredFunction]:
         """Return the functions that a caller may ask for, each by a decision of its own."""
-        functions = self._registry.functions
+        functions = list(self._registry.functions.values())
         answers = await asyncio.gather(
             *(self.mediate(caller, "probe", function.id) for function in functions), return_exceptions=True
         )
@@ -175,9 +173,8 @@ class Mediator:
     # 1. identify
 
     def _identify(self, caller: Caller, action: ActionName, function: str, reviewed: Call | None) -> Call:
-        session = caller.session
-        session.requests += 1
-        session.requests_by_function[function] += 1
+        if ACTIONS[action].forwards:
+            caller.session.count(function)
         return Call(
             caller=caller,
             labels=caller.labels,
@@ -340,12 +337,13 @@ class Mediator:
         return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=labels)
 
     async def _refuse(self, call: Call, error: SpokegateError) -> SpokegateError:
-        """Put a refusal on record, and return the error to raise."""
-        if error.decision_id:
-            # The refusal of a decision below this one (a result's review): that one is what the caller is told.
-            self._audit.record_later(call.as_outcome(reason_name(error)))
-            return error
-        error.decision_id = call.decision_id
+        """Put a refusal on record, and return the error to raise.
+
+        An error that carries a decision id already is the refusal of a decision below this one (a result's review, say):
+        that id is what the caller is told.
+        """
+        if not error.decision_id:
+            error.decision_id = call.decision_id
         if call.recorded:
             self._audit.record_later(call.as_outcome(reason_name(error)))
             return error

@@ -38,9 +38,7 @@ class AppFact(_Document):
     trust: Trust = Field(description="Set by the installation, never by the manifest.")
     clearance: list[str] = Field(description="Confidentiality tags that the app may receive.")
     digest: str = Field(description="SHA-256 of manifest and code, `sha256:<hex>`.")
-    asks: list[str] = Field(
-        description="Functions it declares that it asks for: `app.function`, `app.*` or `*`."
-    )
+    asks: list[str] = Field(description="Functions it declares that it asks for: `app.function`, `app.*` or `*`.")
 
 
 class FunctionFact(_Document):
@@ -82,18 +80,16 @@ class Provenance(_Document):
     """Where one argument's value stands literally: evidence, not proof."""
 
     user: bool = Field(description="Whether the value stands in what the user said or typed.")
-    sources: list[str] = Field(
-        alias="from", description="Functions whose results in this session hold the value."
-    )
+    sources: list[str] = Field(alias="from", description="Functions whose results in this session hold the value.")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Counts(_Document):
-    """Requests so far in this session, this one included."""
+    """Calls (action `invoke`) that were asked for in this session, this one included."""
 
-    session: int = Field(ge=0, description="All requests of the session.")
-    function: int = Field(ge=0, description="Requests of the session for this function.")
+    session: int = Field(ge=0, description="All calls of the session.")
+    function: int = Field(ge=0, description="Calls of the session for this function.")
 
 
 class Context(_Document):
@@ -107,7 +103,7 @@ class Context(_Document):
     labels: LabelsFact = Field(description="What the asker may know.")
     provenance: dict[str, Provenance] = Field(description="By RFC 6901 pointer, for every value in the arguments.")
     arguments_digest: str = Field(description="SHA-256 of the canonical arguments, `sha256:<hex>`.")
-    counts: Counts = Field(description="Requests so far.")
+    counts: Counts = Field(description="Calls so far.")
 
 
 class GrantFact(_Document):

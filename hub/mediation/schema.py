@@ -54,9 +54,7 @@ def parse(text: str, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
     except _Strict as error:
         raise RequestInvalid(f"{what}: {error}") from None
     except json.JSONDecodeError as error:
-        raise RequestInvalid(
-            f"{what}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        ) from None
+        raise RequestInvalid(f"{what}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except (RecursionError, ValueError):  # ValueError: an integer of more digits than Python will convert
         raise RequestInvalid(f"{what}: nested too deep, or a number out of range") from None
     if _depth_exceeds(value, MAX_DEPTH):

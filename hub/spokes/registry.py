@@ -21,14 +21,13 @@ from jsonschema_rs import Draft202012Validator
 from hub.spokes.manifest import (
     MANIFEST_NAME,
     FunctionSpec,
-    Lines,
     Manifest,
     ManifestInvalid,
-    Problem,
     ResultLabels,
     compile_schema,
     read_manifest,
 )
+from hub.yaml_document import Lines, Problem
 
 Trust = Literal["unreviewed", "reviewed", "system"]
 

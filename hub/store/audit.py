@@ -122,9 +122,7 @@ class AuditLog:
             AuditUnavailable: The log could not be read.
         """
         rows = await self._read(
-            select(AUDIT).where(
-                AUDIT.c.decision_id == decision_id, AUDIT.c.kind == "decision", AUDIT.c.user == user
-            )
+            select(AUDIT).where(AUDIT.c.decision_id == decision_id, AUDIT.c.kind == "decision", AUDIT.c.user == user)
         )
         if not rows:
             raise EntityNotFound(f"no decision {decision_id!r}")
@@ -134,9 +132,7 @@ class AuditLog:
     async def _outcomes(self, decision_ids: Sequence[str]) -> list[Row]:
         if not decision_ids:
             return []
-        return await self._read(
-            select(AUDIT).where(AUDIT.c.kind == "outcome", AUDIT.c.decision_id.in_(decision_ids))
-        )
+        return await self._read(select(AUDIT).where(AUDIT.c.kind == "outcome", AUDIT.c.decision_id.in_(decision_ids)))
 
     async def _read(self, query: Any) -> list[Row]:
         def run() -> list[Row]:
@@ -153,9 +149,7 @@ class AuditLog:
 
     def _last(self) -> tuple[int, str]:
         with self._engine.connect() as connection:
-            row = connection.execute(
-                select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)
-            ).first()
+            row = connection.execute(select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)).first()
         return (row.seq, row.hash) if row is not None else (0, _GENESIS)
 
     def _chain(self, _connection: Connection, writes: list[Write]) -> Callable[[], None]:

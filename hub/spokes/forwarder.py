@@ -1,0 +1,238 @@
+"""The forwarder: the hub's side of `SpokeService.Run`, and the one door into a spoke.
+
+One stream is one call. The forwarder sends Start with the bytes of a permit, hands each ask to whoever mediates for
+this stream, writes back an Answer or a Refusal, and returns the Result. The spoke is hostile: whatever breaks the
+protocol ends the call.
+
+Invariants:
+    * Nothing is sent without a permit of this forwarder's own issuer, which is given out once.
+    * An ask speaks for the stream that it came in on; no field of it can say otherwise.
+    * When `run` returns or raises, nothing that the call caused is still running.
+    * The spoke's own words (a failure's text, progress) go to the log, never to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import grpc
+import structlog
+from spokegate.v1 import spoke_pb2
+
+from hub.errors import (
+    AppFailed,
+    DeadlineExceeded,
+    SpokegateError,
+    SpokeUnavailable,
+    Unimplemented,
+    outside,
+    public_message,
+)
+from hub.spokes.permit import Permit, PermitIssuer
+from hub.spokes.registry import RegisteredFunction
+from hub.spokes.supervisor import Spoke
+
+ASK_WINDOW = 16
+MAX_ASKS = 1000
+_MAX_FRAMES = 10_000
+_END_SECONDS = 1.0
+_LOGGED_CHARACTERS = 500
+
+_log = structlog.get_logger(__name__)
+
+_Stream = grpc.aio.StreamStreamCall[spoke_pb2.RunRequest, spoke_pb2.RunResponse]
+
+
+class Asks(Protocol):
+    """Mediates what one running call asks for."""
+
+    async def invoke(self, function: str, arguments_json: str) -> str:
+        """Call another app's function; return its result as canonical JSON.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
+    async def probe(self) -> Sequence[RegisteredFunction]:
+        """Return the functions that the app may ask for.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
+
+class Forwarder:
+    """Runs permitted calls in spokes."""
+
+    def __init__(self) -> None:
+        self._issuer = PermitIssuer()
+        self._issuer_taken = False
+
+    def take_issuer(self) -> PermitIssuer:
+        """Return the issuer of the only permits that this forwarder redeems. It is given out once."""
+        if self._issuer_taken:
+            raise RuntimeError("the permit issuer is taken: there is one mediator")
+        self._issuer_taken = True
+        return self._issuer
+
+    async def run(self, spoke: Spoke, permit: Permit, *, deadline: float, asks: Asks) -> str:
+        """Run one call in a spoke.
+
+        Args:
+            spoke: The spoke.
+            permit: What the mediator let through; it is used up.
+            deadline: When the call must be over, in the event loop's time.
+            asks: Who mediates what the call asks for.
+
+        Returns:
+            The result's JSON text, as the spoke wrote it.
+
+        Raises:
+            AppFailed: The app failed, or broke the protocol.
+            SpokeUnavailable: The spoke went away.
+            DeadlineExceeded: The deadline passed; an unresponsive spoke is ended.
+        """
+        permit.redeem(self._issuer)
+        remaining = deadline - asyncio.get_running_loop().time()
+        if remaining <= 0:
+            raise DeadlineExceeded(f"{spoke.name}: no time is left")
+        with spoke.in_use():
+            stream = spoke.stub.Run(timeout=remaining)
+            run = _Run(stream, asks, spoke.name)
+            try:
+                return await run.to_result(permit)
+            except grpc.aio.AioRpcError as error:
+                raise _failure_of(spoke, error) from error
+            except asyncio.CancelledError:
+                # The spoke's deadline is the caller's: this is how a call that hangs ends.
+                spoke.suspect()
+                raise
+            finally:
+                stream.cancel()
+                await run.end_asks()
+
+
+class _Run:
+    """One stream while it is open."""
+
+    def __init__(self, stream: _Stream, asks: Asks, name: str) -> None:
+        self._stream = stream
+        self._asks = asks
+        self._name = name
+        self._write_lock = asyncio.Lock()
+        self._seen: set[int] = set()
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def to_result(self, permit: Permit) -> str:
+        start = spoke_pb2.Start(function=permit.function, arguments_json=permit.arguments_json, ask_window=ASK_WINDOW)
+        await self._stream.write(spoke_pb2.RunRequest(start=start))
+        for _ in range(_MAX_FRAMES):
+            response = await self._stream.read()
+            if not isinstance(response, spoke_pb2.RunResponse):
+                raise AppFailed(f"{self._name}: the stream ended without a result")
+            match response.WhichOneof("frame"):
+                case "ask":
+                    self._start_ask(response.ask)
+                case "progress":
+                    _log.debug("progress", spoke=self._name, text=response.progress.text[:_LOGGED_CHARACTERS])
+                case "result":
+                    return await self._finish(response.result)
+                case _:
+                    raise AppFailed(f"{self._name}: an empty frame")
+        raise AppFailed(f"{self._name}: more than {_MAX_FRAMES} frames")
+
+    async def end_asks(self) -> None:
+        """Cancel what the call asked for and wait until it is over."""
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open)
+
+    async def _finish(self, result: spoke_pb2.Result) -> str:
+        await self._stream.done_writing()
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                more = await self._stream.read()
+        except TimeoutError:
+            raise AppFailed(f"{self._name}: the stream stayed open after the result") from None
+        if isinstance(more, spoke_pb2.RunResponse):
+            raise AppFailed(f"{self._name}: a frame after the result")
+        if result.WhichOneof("outcome") == "result_json":
+            return result.result_json
+        _log.warning("app failed", spoke=self._name, detail=result.failure.detail[:_LOGGED_CHARACTERS])
+        raise AppFailed(f"{self._name}: {result.failure.detail[:_LOGGED_CHARACTERS]}")
+
+    def _start_ask(self, ask: spoke_pb2.Ask) -> None:
+        if ask.ask_id in self._seen:
+            raise AppFailed(f"{self._name}: ask number {ask.ask_id} used twice")
+        if len(self._open) >= ASK_WINDOW:
+            raise AppFailed(f"{self._name}: more than {ASK_WINDOW} asks in flight")
+        if len(self._seen) >= MAX_ASKS:
+            raise AppFailed(f"{self._name}: more than {MAX_ASKS} asks in one call")
+        self._seen.add(ask.ask_id)
+        task = asyncio.create_task(self._answer(ask))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _answer(self, ask: spoke_pb2.Ask) -> None:
+        try:
+            reply = spoke_pb2.RunRequest(answer=await self._ask(ask))
+        except Exception as error:
+            if not isinstance(error, SpokegateError):
+                _log.exception("an ask failed in the hub", spoke=self._name)
+            reply = spoke_pb2.RunRequest(refusal=_refusal(ask.ask_id, error))
+        # An ask that ended makes room before its answer is read: the spoke may ask again on reading it.
+        task = asyncio.current_task()
+        if task is not None:
+            self._open.discard(task)
+        async with self._write_lock:
+            try:
+                await self._stream.write(reply)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return  # the stream is over, and its reader knows why
+
+    async def _ask(self, ask: spoke_pb2.Ask) -> spoke_pb2.Answer:
+        match ask.WhichOneof("kind"):
+            case "invoke":
+                result_json = await self._asks.invoke(ask.invoke.function, ask.invoke.arguments_json)
+                return spoke_pb2.Answer(ask_id=ask.ask_id, invoke=spoke_pb2.InvokeAnswer(result_json=result_json))
+            case "probe":
+                functions = [_probed(function) for function in await self._asks.probe()]
+                return spoke_pb2.Answer(ask_id=ask.ask_id, probe=spoke_pb2.ProbeAnswer(functions=functions))
+            case kind:
+                raise Unimplemented(f"{self._name}: asked for {kind}")
+
+
+def _probed(function: RegisteredFunction) -> spoke_pb2.ProbedFunction:
+    return spoke_pb2.ProbedFunction(
+        name=function.id,
+        description=function.spec.description,
+        arguments_schema_json=function.arguments_schema_json,
+        result_schema_json=function.result_schema_json,
+    )
+
+
+def _refusal(ask_id: int, error: Exception) -> spoke_pb2.Refusal:
+    return spoke_pb2.Refusal(
+        ask_id=ask_id,
+        reason=outside(error).reason,
+        message=public_message(error),
+        decision_id=error.decision_id if isinstance(error, SpokegateError) else "",
+    )
+
+
+def _failure_of(spoke: Spoke, error: grpc.aio.AioRpcError) -> SpokegateError:
+    match error.code():
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            spoke.suspect()
+            return DeadlineExceeded(f"{spoke.name}: the deadline passed")
+        case grpc.StatusCode.UNAVAILABLE:
+            return SpokeUnavailable(f"{spoke.name} went away: {error.details()}")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return AppFailed(f"{spoke.name}: a frame is too large: {error.details()}")
+        case code:
+            return AppFailed(f"{spoke.name}: the stream ended with {code.name}")

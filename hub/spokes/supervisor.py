@@ -1,0 +1,288 @@
+"""The supervisor: starts spokes when they are first needed, and ends them.
+
+One spoke per (app, user, session). It is started on first use, ended when it was idle for long, when its session ends,
+when it stops answering, and with the hub. What happens to one spoke is seen by the calls that run in it and by nobody
+else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from spokegate.v1 import spoke_pb2_grpc
+
+from hub.errors import QuotaExceeded, SpokeUnavailable
+from hub.spokes.registry import RegisteredApp
+from spoke_runner.sandbox import (
+    CanaryFailed,
+    Limits,
+    SandboxSpec,
+    SandboxUnavailable,
+    SpokeProcess,
+    SpokeStartFailed,
+    launch,
+    spoke_uid,
+)
+
+_log = structlog.get_logger(__name__)
+
+_MEBIBYTE = 1 << 20
+_HEALTH_SECONDS = 1.0
+_REAP_SECONDS = 1.0
+_LOG_LINES = 20
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", 4 * _MEBIBYTE),
+    ("grpc.max_send_message_length", 4 * _MEBIBYTE),
+    ("grpc.max_metadata_size", 8 << 10),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    # Each spoke its own connection, ended with it.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SpokeKey:
+    """What a spoke is for."""
+
+    app: str
+    user: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpokeEvent:
+    """Something that happened to a spoke, for the audit log."""
+
+    key: SpokeKey
+    what: str
+    detail: dict[str, Any]
+
+
+class Spoke:
+    """One running spoke, as its callers see it."""
+
+    def __init__(self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel) -> None:
+        self.key = key
+        self.process = process
+        self.channel = channel
+        # One annotation for the sync and the async flavour of the stub would need the generated union.
+        self.stub: spoke_pb2_grpc.SpokeServiceAsyncStub = spoke_pb2_grpc.SpokeServiceStub(channel)
+        self.last_used = time.monotonic()
+        self._calls = 0
+        self.suspected = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """The app's name."""
+        return self.key.app
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long no call has run in it."""
+        return 0.0 if self._calls else time.monotonic() - self.last_used
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the spoke from being reaped."""
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            self.last_used = time.monotonic()
+
+    def suspect(self) -> None:
+        """Say that a call in it did not end in time: it is asked for a sign of life, and ended if it gives none."""
+        self.suspected.set()
+
+
+class Supervisor:
+    """Keeps the spokes. Use as `async with`.
+
+    Args:
+        data_root: Where the apps' data directories are: `<data_root>/<app>@<user>`.
+        run_root: Where the spokes' socket directories are; short, because a socket's path is.
+        idle_seconds: After how long without a call a spoke is ended.
+        max_spokes: How many may run at once.
+        on_event: Told of every start, end and failure.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_root: Path,
+        run_root: Path,
+        idle_seconds: float,
+        max_spokes: int,
+        on_event: Callable[[SpokeEvent], None],
+    ) -> None:
+        self._data_root = data_root
+        self._run_root = run_root
+        self._idle_seconds = idle_seconds
+        self._max_spokes = max_spokes
+        self._on_event = on_event
+        self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open_sessions: set[str] = set()
+        self._counter = 0
+
+    async def __aenter__(self) -> Self:
+        self._run_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._data_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._watch(self._reap_idle())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._end(key, "hub stopped") for key in list(self._spokes)))
+
+    @property
+    def running(self) -> list[SpokeKey]:
+        """The spokes that run or are starting."""
+        return list(self._spokes)
+
+    async def acquire(self, app: RegisteredApp, *, user: str, session: str) -> Spoke:
+        """Return the spoke of an app for a user's session, starting it when it does not run.
+
+        Raises:
+            QuotaExceeded: Too many spokes run.
+            SpokeUnavailable: It could not be started.
+        """
+        key = SpokeKey(app=app.name, user=user, session=session)
+        starting = self._spokes.get(key)
+        if starting is None:
+            if session not in self._open_sessions:
+                raise SpokeUnavailable(f"{app.name}: its session is closed")
+            if len(self._spokes) >= self._max_spokes:
+                raise QuotaExceeded(f"{len(self._spokes)} spokes are running, {self._max_spokes} may")
+            starting = self._spokes[key] = asyncio.create_task(self._start(app, key))
+        # Shielded: a caller that goes away must not end a start that others wait for.
+        return await asyncio.shield(starting)
+
+    def open_session(self, session: str) -> None:
+        """Let spokes be started for a session."""
+        self._open_sessions.add(session)
+
+    async def close_session(self, session: str) -> None:
+        """End every spoke of a session, and start none for it again."""
+        self._open_sessions.discard(session)
+        keys = [key for key in self._spokes if key.session == session]
+        await asyncio.gather(*(self._end(key, "session closed") for key in keys))
+
+    def data_directory(self, app: str, user: str) -> Path:
+        """Return the data directory of an app for a user, made when there is none."""
+        directory = self._data_root / f"{app}@{user}"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+
+    async def _start(self, app: RegisteredApp, key: SpokeKey) -> Spoke:
+        self._counter += 1
+        socket_directory = self._run_root / f"{self._counter:x}"
+        try:
+            socket_directory.mkdir(mode=0o700)
+            data_directory = self.data_directory(key.app, key.user)
+            limits = app.manifest.limits
+            process = await launch(
+                SandboxSpec(
+                    app=key.app,
+                    app_dir=app.path,
+                    data_dir=data_directory,
+                    socket_dir=socket_directory,
+                    uid=spoke_uid(self._data_root, data_directory),
+                    limits=Limits(
+                        memory_bytes=limits.memory_mb * _MEBIBYTE,
+                        file_bytes=limits.file_mb * _MEBIBYTE,
+                        open_files=limits.open_files,
+                        processes=limits.threads,
+                    ),
+                ),
+                entry=app.manifest.entry,
+            )
+        except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
+            del self._spokes[key]
+            shutil.rmtree(socket_directory, ignore_errors=True)
+            _log.error("spoke not started", app=key.app, user=key.user, error=str(error))
+            self._on_event(SpokeEvent(key, "start failed", {"error": f"{type(error).__name__}: {error}"}))
+            raise SpokeUnavailable(f"{key.app}: {error}") from error
+        except BaseException:
+            self._spokes.pop(key, None)
+            shutil.rmtree(socket_directory, ignore_errors=True)
+            raise
+        channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=_CHANNEL_OPTIONS)
+        spoke = Spoke(key, process, channel)
+        self._on_event(
+            SpokeEvent(key, "started", {"pid": process.pid, "milliseconds": round(process.start_milliseconds, 1)})
+        )
+        self._watch(self._guard(spoke))
+        return spoke
+
+    async def _guard(self, spoke: Spoke) -> None:
+        """Wait until the spoke's process ends or it stops answering; then forget it."""
+        ended = asyncio.create_task(spoke.process.wait())
+        try:
+            while True:
+                suspected = asyncio.create_task(spoke.suspected.wait())
+                try:
+                    await asyncio.wait((ended, suspected), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    suspected.cancel()
+                if ended.done():
+                    return await self._end(spoke.key, "process ended", only=spoke)
+                spoke.suspected.clear()
+                if not await _answers(spoke.channel):
+                    return await self._end(spoke.key, "stopped answering", only=spoke)
+        finally:
+            ended.cancel()
+
+    async def _end(self, key: SpokeKey, why: str, *, only: Spoke | None = None) -> None:
+        """End a spoke; with `only`, not one that was started in its place since."""
+        starting = self._spokes.get(key)
+        if starting is None or (only is not None and not (starting.done() and starting.result() is only)):
+            return
+        del self._spokes[key]
+        starting.cancel()
+        try:
+            spoke = await starting
+        except (asyncio.CancelledError, SpokeUnavailable):
+            return
+        await spoke.process.kill()
+        await spoke.channel.close()
+        shutil.rmtree(spoke.process.socket_path.parent, ignore_errors=True)
+        self._on_event(SpokeEvent(key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
+
+    async def _reap_idle(self) -> None:
+        while True:
+            await asyncio.sleep(min(_REAP_SECONDS, self._idle_seconds))
+            for key, starting in list(self._spokes.items()):
+                if starting.done() and not starting.cancelled() and starting.exception() is None:
+                    if starting.result().idle_seconds > self._idle_seconds:
+                        await self._end(key, "idle")
+
+    def _watch(self, coroutine: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _answers(channel: grpc.aio.Channel) -> bool:
+    check = health_pb2_grpc.HealthStub(channel).Check
+    try:
+        reply = await check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_SECONDS)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
