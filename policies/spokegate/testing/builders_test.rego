@@ -5,7 +5,7 @@ package spokegate.testing
 
 # METADATA
 # title: Access request of a spoke
-# description: The app "reader" asks the reviewed app "archive" for a read that its manifest declares.
+# description: The app "reader" asks the app "archive" for a read that its manifest declares.
 by_spoke := {
 	"version": 1,
 	"subject": {"type": "spoke", "id": "reader", "user": "alice", "roles": [], "app": reader},
@@ -48,6 +48,36 @@ find := {
 }
 
 # METADATA
+# title: Own function
+# description: The patch that makes the asking app the serving app.
+own := {"/subject/id": "archive", "/subject/app": archive}
+
+# METADATA
+# title: Write
+# description: The patch that makes the function a write with one control argument, in the user's own words.
+write := {
+	"/resource/function/effect": "write",
+	"/resource/function/control_arguments": ["/to"],
+	"/arguments": {"to": "bob", "text": "hello"},
+	"/context/provenance": {"/to": {"user": true, "from": []}, "/text": {"user": false, "from": []}},
+}
+
+# METADATA
+# title: Irreversible
+# description: The same write, but it cannot be undone.
+irreversible := object.union(write, {"/resource/function/effect": "irreversible"})
+
+# METADATA
+# title: Foreign control argument
+# description: The patch that makes the control argument of the write another's words.
+foreign := {"/context/provenance": {"/to": {"user": false, "from": ["web.read"]}}}
+
+# METADATA
+# title: Influenced
+# description: The patch by which an untrusted origin has influenced the asker.
+influenced := {"/context/labels/integrity": ["web"]}
+
+# METADATA
 # title: Patched document
 # description: The document with the value at each pointer added or replaced.
 patched(document, values) := json.patch(document, [{"op": "add", "path": pointer, "value": value} |
@@ -55,19 +85,14 @@ patched(document, values) := json.patch(document, [{"op": "add", "path": pointer
 ])
 
 # METADATA
+# title: All patches in one
+# description: Later ones win.
+together(patches) := object.union_n(patches)
+
+# METADATA
 # title: Document without a part
 # description: The document without what the pointer points at.
 without(document, pointer) := json.patch(document, [{"op": "remove", "path": pointer}])
-
-# METADATA
-# title: Write
-# description: The patch that turns the access request into a write with one control argument, in the user's own words.
-write := {
-	"/resource/function/effect": "write",
-	"/resource/function/control_arguments": ["/to"],
-	"/arguments": {"to": "bob", "text": "hello"},
-	"/context/provenance": {"/to": {"user": true, "from": []}, "/text": {"user": false, "from": []}},
-}
 
 # METADATA
 # title: Denied
@@ -91,12 +116,14 @@ hidden(reasons) := object.union(denied(reasons), {"hidden": true})
 allowed(reasons) := object.union(denied(reasons), {"effect": "allow"})
 
 # METADATA
-# title: Allowed to a spoke
-# description: With the cap on the result and, across apps, its review.
-delivered(reasons) := object.union(allowed(reasons), {
-	"obligations": [max_result_bytes],
-	"review_result": true,
-})
+# title: Allowed to a spoke by its own app
+# description: With the cap on the result.
+allowed_own(reasons) := object.union(allowed(reasons), {"obligations": [max_result_bytes]})
+
+# METADATA
+# title: Allowed to a spoke by another app
+# description: With the cap on the result and its review.
+delivered(reasons) := object.union(allowed_own(reasons), {"review_result": true})
 
 max_result_bytes := {"type": "max_result_bytes", "on": "result", "value": 65536}
 
@@ -106,10 +133,10 @@ granted(reasons, grant) := object.union(delivered(reasons), {"decided_by": "gran
 
 # METADATA
 # title: Asked by a rule
-asked(reasons, title, scopes) := object.union(denied(reasons), {
+asked(reasons, scopes) := object.union(denied(reasons), {
 	"effect": "ask",
 	"prompt": {
-		"title": title,
+		"title": "Let reader use archive.find?",
 		"detail": concat(" ", [reason.message | some reason in reasons]),
 		"scopes": scopes,
 	},
@@ -117,4 +144,52 @@ asked(reasons, title, scopes) := object.union(denied(reasons), {
 
 # METADATA
 # title: Asked because no rule decides
-undecided(reasons, title, scopes) := object.union(asked(reasons, title, scopes), {"decided_by": "default"})
+undecided(scopes) := object.union(asked([undecided_reason], scopes), {"decided_by": "default"})
+
+undecided_reason := {
+	"code": "decision.undecided",
+	"message": "No rule decides whether reader may use archive.find.",
+	"rule": "spokegate",
+}
+
+declared_read := {
+	"code": "requests.declared_read",
+	"message": "The manifest of reader declares that it asks for archive.find, which only reads.",
+	"rule": "spokegate.rules.requests",
+}
+
+directed_write := {
+	"code": "requests.user_directed_write",
+	"message": concat("", [
+		"The user's own words say what archive.find is to act on, ",
+		"and nothing untrusted has influenced reader.",
+	]),
+	"rule": "spokegate.rules.requests",
+}
+
+user_call := {
+	"code": "direct.user_call",
+	"message": "The user calls archive.find directly, and what it does can be undone.",
+	"rule": "spokegate.rules.direct",
+}
+
+always_asked := {
+	"code": "irreversible.always_asked",
+	"message": "What archive.find does cannot be undone.",
+	"rule": "spokegate.rules.irreversible",
+}
+
+untrusted_control := {
+	"code": "influence.untrusted_control",
+	"message": concat("", [
+		"reader is influenced by web, ",
+		"and what steers archive.find (/to) is not in the user's own words.",
+	]),
+	"rule": "spokegate.rules.influence",
+}
+
+reviewed := {
+	"code": "results.reviewed",
+	"message": "The result of archive.find may be delivered to reader.",
+	"rule": "spokegate.rules.results",
+}

@@ -7,12 +7,17 @@ package spokegate.lib.prompts
 
 import data.spokegate.lib.grants
 import data.spokegate.lib.reasons
+import data.spokegate.lib.request
 
 # METADATA
 # title: Prompt for asks
 # description: Title, the sentence of each reason, and the scopes that the person may choose from.
 about(asks) := {
-	"title": reasons.filled("May {caller} use {function}?", {}),
+	"title": title,
 	"detail": concat(" ", [ask.message | some ask in asks]),
 	"scopes": grants.scopes,
 }
+
+title := reasons.filled("Let {caller} use {function}?", {}) if not request.by_user
+
+title := reasons.filled("Use {function}?", {}) if request.by_user

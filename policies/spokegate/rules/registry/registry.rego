@@ -97,7 +97,7 @@ deny contains reason if {
 #   code: registry.unknown_trust
 deny contains reason if {
 	some app in apps
-	not app.trust in trusts
+	not trusted(app)
 	reason := reasons.of(rego.metadata.chain(), {})
 }
 
@@ -119,7 +119,7 @@ deny contains reason if {
 #   code: registry.unknown_effect
 deny contains reason if {
 	known_function
-	not input.resource.function.effect in effects
+	not known_effect
 	reason := reasons.of(rego.metadata.chain(), {})
 }
 
@@ -179,10 +179,14 @@ apps contains input.subject.app
 
 apps contains input.resource.app
 
+trusted(app) if app.trust in trusts
+
 sound_app(app) if {
 	is_array(app.clearance)
 	is_array(app.asks)
 }
+
+known_effect if input.resource.function.effect in effects
 
 sound_function if {
 	is_boolean(input.resource.function.egress)

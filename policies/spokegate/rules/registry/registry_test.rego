@@ -1,0 +1,260 @@
+package spokegate.rules.registry_test
+
+import data.spokegate
+import data.spokegate.testing
+
+reason(code, message) := {"code": code, "message": message, "rule": "spokegate.rules.registry"}
+
+version := reason("registry.version", "The access request is not of version 1.")
+
+malformed := reason(
+	"registry.malformed",
+	"The access request lacks a part that the rules look at, or has one of another type.",
+)
+
+unknown_subject := reason(
+	"registry.unknown_subject",
+	"The subject is neither a user nor a planner nor a spoke with its app.",
+)
+
+subject_mismatch := reason("registry.subject_mismatch", "The asking spoke is not named like its app.")
+
+action_not_offered := reason(
+	"registry.action_not_offered",
+	"No rule offers this action to this kind of subject.",
+)
+
+unknown_function := reason("registry.unknown_function", "No app offers the function that was asked for.")
+
+function_mismatch := reason(
+	"registry.function_mismatch",
+	"The function that was asked for is not named like the app and the function that would serve it.",
+)
+
+unknown_trust := reason("registry.unknown_trust", "An app in the access request has no known trust.")
+
+malformed_app := reason(
+	"registry.malformed_app",
+	"What is known of an app in the access request lacks its clearance or its asks.",
+)
+
+unknown_effect := reason(
+	"registry.unknown_effect",
+	"It is not known what archive.find does to the world.",
+)
+
+malformed_function := reason(
+	"registry.malformed_function",
+	"What is known of archive.find lacks its egress, its control arguments or its labels.",
+)
+
+test_version[note] if {
+	some note, request in {
+		"missing": testing.without(testing.by_spoke, "/version"),
+		"later": testing.patched(testing.by_spoke, {"/version": 2}),
+		"text": testing.patched(testing.by_spoke, {"/version": "1"}),
+		"null": testing.patched(testing.by_spoke, {"/version": null}),
+	}
+	spokegate.decision == testing.denied([version]) with input as request
+}
+
+needed := {
+	"/subject/id", "/subject/user", "/arguments", "/grants",
+	"/context", "/context/session", "/context/hop", "/context/counts", "/context/counts/session",
+	"/context/provenance", "/context/arguments_digest", "/context/labels",
+	"/context/labels/confidentiality", "/context/labels/integrity",
+}
+
+test_malformed_when_a_part_is_missing[pointer] if {
+	some pointer in needed
+	spokegate.decision == testing.denied([malformed]) with input as testing.without(testing.by_user, pointer)
+}
+
+test_malformed_when_a_part_is_null[pointer] if {
+	some pointer in needed
+	request := testing.patched(testing.by_user, {pointer: null})
+	spokegate.decision == testing.denied([malformed]) with input as request
+}
+
+test_malformed_when_a_part_is_of_another_type[pointer] if {
+	some pointer in needed
+	request := testing.patched(testing.by_user, {pointer: true})
+	spokegate.decision == testing.denied([malformed]) with input as request
+}
+
+test_unknown_subject[note] if {
+	some note, case in {
+		"no app": {
+			"request": testing.without(testing.by_spoke, "/subject/app"),
+			"codes": ["registry.subject_mismatch", "registry.unknown_subject"],
+		},
+		"no type": {
+			"request": testing.without(testing.by_spoke, "/subject/type"),
+			"codes": ["registry.action_not_offered", "registry.unknown_subject"],
+		},
+		"another type": {
+			"request": testing.patched(testing.by_spoke, {"/subject/type": "hub"}),
+			"codes": ["registry.action_not_offered", "registry.unknown_subject"],
+		},
+		"no subject": {
+			"request": testing.without(testing.by_spoke, "/subject"),
+			"codes": ["registry.action_not_offered", "registry.malformed", "registry.unknown_subject"],
+		},
+	}
+	decision := spokegate.decision with input as case.request
+	case.codes == [reason.code | some reason in decision.reasons]
+	unknown_subject in decision.reasons
+	decision == testing.hidden(decision.reasons)
+}
+
+test_unknown_subject_when_the_app_is_no_object if {
+	request := testing.patched(testing.by_spoke, {"/subject/app": "reader"})
+	expected := testing.hidden([malformed_app, subject_mismatch, unknown_subject, unknown_trust])
+	spokegate.decision == expected with input as request
+}
+
+test_subject_mismatch if {
+	request := testing.patched(testing.by_spoke, {"/subject/id": "archive"})
+	spokegate.decision == testing.denied([subject_mismatch]) with input as request
+}
+
+test_subject_mismatch_is_of_no_concern_to_the_user if {
+	request := testing.patched(testing.by_user, {"/subject/id": "alice"})
+	spokegate.decision == testing.allowed([testing.user_call]) with input as request
+}
+
+test_action_not_offered[note] if {
+	some note, action in {
+		"generate": "generate",
+		"remember": "remember",
+		"recall": "recall",
+		"share": "share",
+		"connect": "connect",
+		"unknown": "install",
+		"null": null,
+		"empty": "",
+	}
+	every request in [testing.by_spoke, testing.by_user] {
+		spokegate.decision == testing.denied([action_not_offered]) with input as testing.patched(
+			request,
+			{"/action/name": action},
+		)
+	}
+}
+
+test_action_not_offered_when_it_is_missing if {
+	request := testing.without(testing.by_spoke, "/action")
+	spokegate.decision == testing.denied([action_not_offered]) with input as request
+}
+
+test_nothing_is_offered_to_the_planner[action] if {
+	some action in {"invoke", "probe", "return"}
+	request := testing.patched(testing.by_user, {
+		"/subject/type": "planner",
+		"/subject/id": "planner",
+		"/action/name": action,
+	})
+	spokegate.decision == testing.hidden([action_not_offered]) with input as request
+}
+
+test_unknown_function[note] if {
+	some note, resource in {
+		"no app": testing.without(testing.by_user, "/resource/app").resource,
+		"no function": testing.without(testing.by_user, "/resource/function").resource,
+		"neither": {"type": "function", "id": "archive.find"},
+		"null function": testing.patched(testing.by_user, {"/resource/function": null}).resource,
+		"another type": testing.patched(testing.by_user, {"/resource/type": "model"}).resource,
+		"no type": testing.without(testing.by_user, "/resource/type").resource,
+		"nothing": {},
+	}
+	every request in [testing.by_user, testing.by_spoke] {
+		spokegate.decision == testing.hidden([unknown_function]) with input as testing.patched(
+			request,
+			{"/resource": resource},
+		)
+	}
+}
+
+test_unknown_function_when_the_app_is_no_object if {
+	request := testing.patched(testing.by_spoke, {"/resource/app": "archive"})
+	expected := testing.hidden([malformed_app, unknown_function, unknown_trust])
+	spokegate.decision == expected with input as request
+}
+
+test_unknown_function_is_hidden_like_an_undeclared_one if {
+	unknown := spokegate.decision with input as testing.without(testing.by_spoke, "/resource/function")
+	undeclared := spokegate.decision with input as testing.patched(testing.by_spoke, {"/subject/app/asks": []})
+	object.remove(unknown, {"reasons"}) == object.remove(undeclared, {"reasons"})
+}
+
+test_function_mismatch[note] if {
+	some note, values in {
+		"another app": {"/resource/app/name": "mailbox"},
+		"another function": {"/resource/function/name": "erase"},
+		"another id": {"/resource/id": "archive.erase"},
+		"no dot": {"/resource/id": "archive"},
+		"a dot in the function": {"/resource/id": "archive.find.all", "/resource/function/name": "find.all"},
+		"a dot in the app": {"/resource/id": "the.archive.find", "/resource/app/name": "the.archive"},
+		"no text": {"/resource/id": 3},
+	}
+	request := testing.patched(testing.by_user, values)
+	spokegate.decision == testing.denied([function_mismatch]) with input as request
+}
+
+test_unknown_trust[note] if {
+	some note, request in {
+		"caller's": testing.patched(testing.by_spoke, {"/subject/app/trust": "friend"}),
+		"caller's missing": testing.without(testing.by_spoke, "/subject/app/trust"),
+		"target's": testing.patched(testing.by_spoke, {"/resource/app/trust": "friend"}),
+		"target's missing": testing.without(testing.by_spoke, "/resource/app/trust"),
+		"target's, for the user": testing.patched(testing.by_user, {"/resource/app/trust": null}),
+	}
+	spokegate.decision == testing.denied([unknown_trust]) with input as request
+}
+
+test_every_known_trust_will_do[trust] if {
+	some trust in {"unreviewed", "reviewed", "system"}
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as testing.patched(
+		testing.by_spoke,
+		{"/subject/app/trust": trust, "/resource/app/trust": trust},
+	)
+}
+
+test_malformed_app[note] if {
+	some note, request in {
+		"caller's clearance": testing.without(testing.by_spoke, "/subject/app/clearance"),
+		"target's clearance": testing.without(testing.by_spoke, "/resource/app/clearance"),
+		"target's asks": testing.without(testing.by_spoke, "/resource/app/asks"),
+		"clearance of another type": testing.patched(testing.by_user, {"/resource/app/clearance": "all"}),
+		"asks of another type": testing.patched(testing.by_user, {"/resource/app/asks": "*"}),
+	}
+	spokegate.decision == testing.denied([malformed_app]) with input as request
+}
+
+test_malformed_app_without_asks_of_the_caller if {
+	request := testing.without(testing.by_spoke, "/subject/app/asks")
+	spokegate.decision == testing.hidden([malformed_app]) with input as request
+}
+
+test_unknown_effect[note] if {
+	some note, request in {
+		"unknown": testing.patched(testing.by_user, {"/resource/function/effect": "execute"}),
+		"null": testing.patched(testing.by_spoke, {"/resource/function/effect": null}),
+		"missing": testing.without(testing.by_user, "/resource/function/effect"),
+	}
+	spokegate.decision == testing.denied([unknown_effect]) with input as request
+}
+
+test_malformed_function[note] if {
+	some note, request in {
+		"no egress": testing.without(testing.by_user, "/resource/function/egress"),
+		"egress in words": testing.patched(testing.by_user, {"/resource/function/egress": "no"}),
+		"no control arguments": testing.without(testing.by_user, "/resource/function/control_arguments"),
+		"one control argument": testing.patched(testing.by_user, {"/resource/function/control_arguments": "/to"}),
+		"no labels": testing.without(testing.by_user, "/resource/function/labels"),
+		"no confidentiality": testing.without(testing.by_user, "/resource/function/labels/confidentiality"),
+		"no integrity": testing.without(testing.by_user, "/resource/function/labels/integrity"),
+		"labels in words": testing.patched(testing.by_user, {"/resource/function/labels/integrity": "web"}),
+	}
+	spokegate.decision == testing.denied([malformed_function]) with input as request
+}
