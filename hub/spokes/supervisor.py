@@ -280,9 +280,9 @@ class Supervisor:
 
 
 async def _answers(channel: grpc.aio.Channel) -> bool:
-    check = health_pb2_grpc.HealthStub(channel).Check
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # the package's types do not know the method
     try:
-        reply = await check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_SECONDS)
+        reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_SECONDS)
     except grpc.aio.AioRpcError:
         return False
     return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)

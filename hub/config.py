@@ -1,0 +1,169 @@
+"""The configuration: `spokegate.yaml`, read once, frozen, unknown keys refused.
+
+Paths are relative to the file. What is left out has the default that the field's sentence names.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from hub.spokes.manifest import Label, Name, ResultLabels
+from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
+
+CONFIG_NAME = "spokegate.yaml"
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$")]
+
+
+class ConfigInvalid(DocumentInvalid):
+    """The configuration cannot be used."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AppConfig(_Document):
+    """One installed app, and what its owner says of it."""
+
+    path: Path = Field(description="The app's directory.")
+    trust: Literal["unreviewed", "reviewed", "system"] = Field(
+        default="unreviewed", description="How far it is trusted: `unreviewed`, `reviewed` or `system`."
+    )
+    clearance: tuple[Label, ...] = Field(default=(), description="Confidentiality tags that it may receive.")
+    result_labels: dict[Name, ResultLabels] = Field(
+        default_factory=dict, description="By function: labels of its results beyond those of the manifest."
+    )
+
+
+class ClientConfig(_Document):
+    """One socket for clients, and the user that whoever connects to it is."""
+
+    user: UserName = Field(description="The user.")
+    roles: tuple[str, ...] = Field(default=(), description="The user's roles, for the policies.")
+    socket: str = Field(default="hub.sock", description="The socket's name in the runtime directory.", pattern=r"^[\w.-]+$")
+
+
+class LimitsConfig(_Document):
+    """What the hub bounds."""
+
+    call_seconds: float = Field(default=120.0, gt=0, le=3600, description="Deadline of a call that brings none.")
+    prompt_seconds: float = Field(default=60.0, gt=0, le=3600, description="How long a prompt waits.")
+    decision_seconds: float = Field(default=1.0, gt=0, le=30, description="How long OPA may take for a decision.")
+    spoke_idle_seconds: float = Field(default=300.0, gt=0, description="After how long an idle spoke is ended.")
+    session_idle_seconds: float = Field(default=3600.0, gt=0, description="After how long an idle session is closed.")
+    spokes: int = Field(default=200, ge=1, description="How many spokes may run at once.")
+    sessions_per_user: int = Field(default=100, ge=1, description="How many sessions a user may have open.")
+    hops: int = Field(default=8, ge=1, le=64, description="How many spokes a chain of calls may pass.")
+
+
+class Config(_Document):
+    """A whole configuration."""
+
+    version: Literal[1] = Field(default=1, description="The version of this format: `1`.")
+    state_dir: Path = Field(
+        default_factory=lambda: _state_dir(),
+        description="Where the database and the apps' data are; `~/.local/state/spokegate` by default.",
+    )
+    runtime_dir: Path = Field(
+        default_factory=lambda: runtime_dir(),
+        description="Where the sockets are; `spokegate` in the user's runtime directory by default.",
+    )
+    policies: tuple[Path, ...] = Field(
+        default=(PROJECT_ROOT / "policies",), description="Directories of Rego; a site adds its own."
+    )
+    apps: tuple[AppConfig, ...] = Field(default=(), description="The installed apps.")
+    clients: tuple[ClientConfig, ...] = Field(
+        default_factory=lambda: (ClientConfig(user=getpass.getuser()),),
+        min_length=1,
+        description="The sockets for clients; by default one, for the user who runs the hub.",
+    )
+    limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
+
+
+def runtime_dir() -> Path:
+    """Return the directory for sockets of the user who runs this process."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base:
+        return Path(base) / "spokegate"
+    return Path(tempfile.gettempdir()) / f"spokegate-{os.geteuid()}"
+
+
+def _state_dir() -> Path:
+    """Return the directory for what is kept of the user who runs this process."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "spokegate"
+
+
+def find_config(path: Path | None) -> Path:
+    """Return the configuration file to use: the given one, `SPOKEGATE_CONFIG`, `./spokegate.yaml`, or the project's."""
+    if path is not None:
+        return path
+    named = os.environ.get("SPOKEGATE_CONFIG")
+    if named:
+        return Path(named)
+    here = Path(CONFIG_NAME)
+    return here if here.exists() else PROJECT_ROOT / CONFIG_NAME
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigInvalid: It cannot be read, or something is wrong with it; all problems at once.
+    """
+    try:
+        data, lines, problems = read_yaml(path)
+    except DocumentInvalid as error:
+        raise ConfigInvalid(error.problems) from None
+    if not isinstance(data, dict):
+        raise ConfigInvalid([*problems, lines.problem((), "a configuration is a mapping of fields")])
+    try:
+        config = Config.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise ConfigInvalid([*problems, *field_problems(error, lines, _model_at)]) from None
+    sockets = [client.socket for client in config.clients]
+    if len(set(sockets)) != len(sockets):
+        problems.append(lines.problem(("clients",), "`clients`: two of them have the same `socket`: rename one"))
+    for index, app in enumerate(config.apps):
+        if not (path.parent / app.path).is_dir():
+            problems.append(lines.problem(("apps", index, "path"), f"`path`: there is no directory {app.path}"))
+    if problems:
+        raise ConfigInvalid(problems)
+    return _resolve(config, path.resolve().parent)
+
+
+def _resolve(config: Config, base: Path) -> Config:
+    return config.model_copy(
+        update={
+            "state_dir": base / config.state_dir.expanduser(),
+            "runtime_dir": base / config.runtime_dir.expanduser(),
+            "policies": tuple(base / directory for directory in config.policies),
+            "apps": tuple(app.model_copy(update={"path": (base / app.path).resolve()}) for app in config.apps),
+        }
+    )
+
+
+def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    match path:
+        case ():
+            return Config
+        case ("limits",):
+            return LimitsConfig
+        case ("apps", _):
+            return AppConfig
+        case ("clients", _):
+            return ClientConfig
+        case ("apps", _, "result_labels", _):
+            return ResultLabels
+    return None
+
+

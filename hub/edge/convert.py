@@ -1,0 +1,177 @@
+"""From the hub's own types to messages."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from spokegate.v1 import decision_pb2, error_pb2, hub_pb2
+
+from hub.mediation.consent import Ended, Outcome, Question
+from hub.mediation.labels import Labels
+from hub.spokes.registry import RegisteredApp, RegisteredFunction
+from hub.store.audit import Recorded
+from hub.store.grants import Grant
+
+SCOPES = {"once": decision_pb2.GRANT_SCOPE_ONCE, "session": decision_pb2.GRANT_SCOPE_SESSION}
+
+_DECIDED_BY = {
+    "rule": decision_pb2.DECIDED_BY_RULE,
+    "grant": decision_pb2.DECIDED_BY_GRANT,
+    "person": decision_pb2.DECIDED_BY_PERSON,
+    "default": decision_pb2.DECIDED_BY_DEFAULT,
+    "error": decision_pb2.DECIDED_BY_ERROR,
+}
+
+_OUTCOMES = {
+    Outcome.APPROVED: hub_pb2.PROMPT_OUTCOME_APPROVED,
+    Outcome.REFUSED: hub_pb2.PROMPT_OUTCOME_REFUSED,
+    Outcome.EXPIRED: hub_pb2.PROMPT_OUTCOME_EXPIRED,
+    Outcome.WITHDRAWN: hub_pb2.PROMPT_OUTCOME_WITHDRAWN,
+    Outcome.UNWATCHED: hub_pb2.PROMPT_OUTCOME_EXPIRED,
+}
+
+
+def app_info(app: RegisteredApp) -> hub_pb2.AppInfo:
+    """Return an app as a client sees it."""
+    return hub_pb2.AppInfo(
+        name=app.name,
+        version=app.manifest.version,
+        description=app.manifest.description,
+        trust=app.trust,
+        clearance=app.clearance,
+        digest=app.digest,
+        functions=[_function_info(function) for function in app.functions.values()],
+    )
+
+
+def labels(of: Labels) -> decision_pb2.Labels:
+    """Return labels."""
+    return labels_of_json(of.to_json())
+
+
+def labels_of_json(of: dict[str, list[str]]) -> decision_pb2.Labels:
+    """Return labels that are stored as JSON."""
+    return decision_pb2.Labels(confidentiality=of["confidentiality"], integrity=of["integrity"])
+
+
+def prompt_event(event: Question | Ended) -> hub_pb2.WatchPromptsResponse:
+    """Return a change to the questions that wait."""
+    if isinstance(event, Ended):
+        end = hub_pb2.PromptEnd(prompt_id=event.prompt_id, outcome=_OUTCOMES[event.outcome])
+        return hub_pb2.WatchPromptsResponse(ended=end)
+    return hub_pb2.WatchPromptsResponse(
+        waiting=hub_pb2.Prompt(
+            prompt_id=event.id,
+            decision_id=event.decision_id,
+            session_id=event.session,
+            caller=event.caller,
+            chain=event.chain,
+            function=event.function,
+            function_effect=event.function_effect,
+            arguments_json=event.arguments_json,
+            untrusted_pointers=event.untrusted_pointers,
+            planned=event.planned,
+            labels=labels(event.labels),
+            title=event.title,
+            detail=event.detail,
+            reasons=[decision_pb2.Reason(code=r.code, message=r.message, rule=r.rule) for r in event.reasons],
+            scopes=[hub_pb2.PromptScope(scope=SCOPES[offer.scope], covers=offer.covers) for offer in event.offers],
+            expire_time=_timestamp(event.expires),
+        )
+    )
+
+
+def grant(of: Grant) -> decision_pb2.Grant:
+    """Return a grant."""
+    return decision_pb2.Grant(
+        grant_id=of.id,
+        scope=SCOPES[of.scope],
+        session_id=of.session,
+        caller=of.caller,
+        function=of.function,
+        arguments_digest=of.arguments_digest or "",
+        constraint_json={pointer: json.dumps(value) for pointer, value in (of.constraint or {}).items()},
+        labels=labels_of_json(of.labels),
+        create_time=_timestamp(of.created),
+        end_time=_timestamp(of.ended) if of.ended is not None else None,
+    )
+
+
+def record(of: Recorded) -> decision_pb2.DecisionRecord:
+    """Return a decision as the audit log holds it."""
+    row, body = of.decision, of.decision.body
+    error = body["error"] or _error_of(of)
+    return decision_pb2.DecisionRecord(
+        decision=_decision(row.decision_id, body),
+        time=_timestamp(row.time),
+        session_id=row.session,
+        user=row.user,
+        caller=body["caller"],
+        chain=body["chain"],
+        action=body["action"],
+        function=body["function"],
+        decided_by=_DECIDED_BY.get(body["decided_by"], decision_pb2.DECIDED_BY_UNSPECIFIED),
+        error_reason=error_pb2.ErrorReason.Value(f"ERROR_REASON_{error}")
+        if error
+        else error_pb2.ERROR_REASON_UNSPECIFIED,
+        policy_revision=body["policy_revision"],
+        input_digest=body["input_digest"],
+        arguments_digest=body["arguments_digest"],
+        decision_latency=_duration(body["latency_seconds"]),
+        outcome=_outcome_of(of),
+        total_latency=_duration(of.outcome.body["total_seconds"]) if of.outcome is not None else None,
+        parent_decision_id=body["parent"],
+        grant_id=body["grant"] or "",
+        labels=labels_of_json(body["labels"]),
+    )
+
+
+def _function_info(function: RegisteredFunction) -> hub_pb2.FunctionInfo:
+    return hub_pb2.FunctionInfo(
+        name=function.id,
+        description=function.spec.description,
+        effect=function.effect,
+        egress=function.egress,
+        control_arguments=function.control_arguments,
+        labels=decision_pb2.Labels(
+            confidentiality=function.labels.confidentiality, integrity=function.labels.integrity
+        ),
+        arguments_schema_json=function.arguments_schema_json,
+        result_schema_json=function.result_schema_json,
+    )
+
+
+def _decision(decision_id: str, body: dict[str, Any]) -> decision_pb2.Decision:
+    effects: dict[str, dict[str, Any]] = {
+        "allow": {"allow": decision_pb2.AllowEffect()},
+        "ask": {"ask": decision_pb2.AskEffect()},
+    }
+    return decision_pb2.Decision(
+        decision_id=decision_id,
+        reasons=[decision_pb2.Reason(**reason) for reason in body["reasons"]],
+        obligations=[decision_pb2.Obligation(**obligation) for obligation in body["obligations"]],
+        review_result=body["review_result"],
+        **effects.get(body["effect"], {"deny": decision_pb2.DenyEffect(hidden=body["hidden"])}),
+    )
+
+
+def _outcome_of(of: Recorded) -> str:
+    if of.outcome is not None:
+        return str(of.outcome.body["outcome"])
+    return "pending" if of.decision.body["effect"] != "deny" else "refused"
+
+
+def _error_of(of: Recorded) -> str:
+    outcome = _outcome_of(of)
+    return "" if outcome in ("done", "approved", "pending", "refused") else outcome
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    return Timestamp(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
+
+
+def _duration(seconds: float) -> Duration:
+    return Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))

@@ -1,0 +1,170 @@
+"""HubService: each RPC, as thin as it can be. One servicer serves one socket, and so one user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from spokegate.v1 import decision_pb2, hub_pb2, hub_pb2_grpc
+
+from hub.edge import convert
+from hub.edge.interceptors import RULES, seconds_left
+from hub.errors import RequestInvalid, Unimplemented
+from hub.mediation.consent import Prompts
+from hub.mediation.request import GrantScope
+from hub.sessions.session import Sessions
+from hub.spokes.registry import Registry
+from hub.store.audit import AuditLog
+from hub.store.grants import GrantStore
+
+_DEFAULT_PAGE = 50
+_MAX_PAGE = 1000
+
+_SCOPES: dict[int, GrantScope] = {
+    decision_pb2.GRANT_SCOPE_ONCE: "once",
+    decision_pb2.GRANT_SCOPE_SESSION: "session",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the surface stands on."""
+
+    sessions: Sessions
+    prompts: Prompts
+    registry: Registry
+    grants: GrantStore
+    audit: AuditLog
+
+
+class HubServicer(hub_pb2_grpc.HubServiceServicer):
+    """Serves one user's socket.
+
+    Args:
+        backend: What it stands on.
+        user: The user that whoever connects is.
+        roles: The user's roles.
+        call_seconds: The deadline of an Invoke that brings none.
+    """
+
+    def __init__(self, backend: Backend, *, user: str, roles: tuple[str, ...], call_seconds: float) -> None:
+        self._backend = backend
+        self._user = user
+        self._roles = roles
+        self._call_seconds = call_seconds
+
+    async def OpenSession(  # noqa: N802
+        self, request: hub_pb2.OpenSessionRequest, context: Any
+    ) -> hub_pb2.OpenSessionResponse:
+        """Open a session."""
+        session_id = self._backend.sessions.open(self._user, self._roles)
+        return hub_pb2.OpenSessionResponse(session_id=session_id, user=self._user)
+
+    async def CloseSession(  # noqa: N802
+        self, request: hub_pb2.CloseSessionRequest, context: Any
+    ) -> hub_pb2.CloseSessionResponse:
+        """Close a session."""
+        await self._backend.sessions.close(self._user, request.session_id)
+        return hub_pb2.CloseSessionResponse()
+
+    async def Converse(  # noqa: N802
+        self, request: hub_pb2.ConverseRequest, context: Any
+    ) -> AsyncIterator[hub_pb2.ConverseResponse]:
+        """Refuse: this hub has no planner."""
+        raise Unimplemented("Converse")
+        yield  # makes this an async generator, as a streaming handler is
+
+    async def Invoke(  # noqa: N802
+        self, request: hub_pb2.InvokeRequest, context: Any
+    ) -> hub_pb2.InvokeResponse:
+        """Call one function as the user."""
+        delivered = await self._backend.sessions.invoke(
+            self._user,
+            request.session_id,
+            request.function,
+            request.arguments_json,
+            user_text=request.user_text,
+            timeout_seconds=seconds_left(context, self._call_seconds),
+        )
+        return hub_pb2.InvokeResponse(
+            result_json=delivered.result_json,
+            decision_id=delivered.decision_id,
+            labels=convert.labels(delivered.labels),
+        )
+
+    async def WatchPrompts(  # noqa: N802
+        self, request: hub_pb2.WatchPromptsRequest, context: Any
+    ) -> AsyncIterator[hub_pb2.WatchPromptsResponse]:
+        """Stream the user's waiting questions."""
+        with self._backend.prompts.watch(self._user) as events:
+            # Whoever reads the headers knows that from now on its prompts reach it.
+            await context.send_initial_metadata(())
+            async for event in events:
+                yield convert.prompt_event(event)
+
+    async def AnswerPrompt(  # noqa: N802
+        self, request: hub_pb2.AnswerPromptRequest, context: Any
+    ) -> hub_pb2.AnswerPromptResponse:
+        """Answer a question."""
+        scope: GrantScope | None = None
+        if request.WhichOneof("answer") == "approve":
+            scope = _SCOPES.get(request.approve)
+            if scope is None:
+                raise RequestInvalid("approve: name a scope that the prompt offers")
+        self._backend.prompts.answer(self._user, request.prompt_id, scope)
+        return hub_pb2.AnswerPromptResponse()
+
+    async def ListApps(  # noqa: N802
+        self, request: hub_pb2.ListAppsRequest, context: Any
+    ) -> hub_pb2.ListAppsResponse:
+        """List the installed apps."""
+        return hub_pb2.ListAppsResponse(apps=[convert.app_info(app) for app in self._backend.registry.apps.values()])
+
+    async def ListGrants(  # noqa: N802
+        self, request: hub_pb2.ListGrantsRequest, context: Any
+    ) -> hub_pb2.ListGrantsResponse:
+        """List the user's grants."""
+        grants = await self._backend.grants.list_for(
+            self._user, session=request.session_id, include_ended=request.include_ended
+        )
+        return hub_pb2.ListGrantsResponse(grants=[convert.grant(grant) for grant in grants])
+
+    async def RevokeGrant(  # noqa: N802
+        self, request: hub_pb2.RevokeGrantRequest, context: Any
+    ) -> hub_pb2.RevokeGrantResponse:
+        """End a grant."""
+        revoked = await self._backend.grants.revoke(self._user, request.grant_id)
+        return hub_pb2.RevokeGrantResponse(grant=convert.grant(revoked))
+
+    async def ListDecisions(  # noqa: N802
+        self, request: hub_pb2.ListDecisionsRequest, context: Any
+    ) -> hub_pb2.ListDecisionsResponse:
+        """List the user's decisions."""
+        size = request.page_size or _DEFAULT_PAGE
+        if not 1 <= size <= _MAX_PAGE:
+            raise RequestInvalid(f"page_size: {size} is not from 1 to {_MAX_PAGE}")
+        if request.page_token and not request.page_token.isdecimal():
+            raise RequestInvalid("page_token: not a token of this hub")
+        found = await self._backend.audit.decisions(
+            self._user,
+            session=request.session_id,
+            limit=size + 1,
+            before_seq=int(request.page_token) if request.page_token else None,
+        )
+        page = found[:size]
+        return hub_pb2.ListDecisionsResponse(
+            decisions=[convert.record(recorded) for recorded in page],
+            next_page_token=str(page[-1].decision.seq) if len(found) > size else "",
+        )
+
+    async def ExplainDecision(  # noqa: N802
+        self, request: hub_pb2.ExplainDecisionRequest, context: Any
+    ) -> hub_pb2.ExplainDecisionResponse:
+        """Give one decision with what it was made on."""
+        recorded = await self._backend.audit.decision(self._user, request.decision_id)
+        document = recorded.decision.body["input"]
+        return hub_pb2.ExplainDecisionResponse(
+            record=convert.record(recorded), input_json=json.dumps(document) if document else ""
+        )
