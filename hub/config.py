@@ -49,7 +49,9 @@ class ClientConfig(_Document):
 
     user: UserName = Field(description="The user.")
     roles: tuple[str, ...] = Field(default=(), description="The user's roles, for the policies.")
-    socket: str = Field(default="hub.sock", description="The socket's name in the runtime directory.", pattern=r"^[\w.-]+$")
+    socket: str = Field(
+        default="hub.sock", description="The socket's name in the runtime directory.", pattern=r"^[\w.-]+$"
+    )
 
 
 class LimitsConfig(_Document):
@@ -165,5 +167,3 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
         case ("apps", _, "result_labels", _):
             return ResultLabels
     return None
-
-

@@ -68,7 +68,7 @@ def require_rules() -> None:
         raise RuntimeError(f"RPCs without a rule, or rules without an RPC: {sorted(offered ^ RULES.keys())}")
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # typed as Any
+class Guard(grpc.aio.ServerInterceptor):
     """Puts every RPC under its rule."""
 
     async def intercept_service(

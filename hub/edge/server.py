@@ -79,9 +79,7 @@ class EdgeServers:
             raise SocketUnusable(f"{path}: longer than {_MAX_SOCKET_PATH_BYTES} bytes: set a shorter runtime_dir")
         path.unlink(missing_ok=True)
         server = grpc.aio.server(interceptors=[Guard()], options=_OPTIONS)
-        servicer = HubServicer(
-            self._backend, user=client.user, roles=client.roles, call_seconds=self._call_seconds
-        )
+        servicer = HubServicer(self._backend, user=client.user, roles=client.roles, call_seconds=self._call_seconds)
         hub_pb2_grpc.add_HubServiceServicer_to_server(servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

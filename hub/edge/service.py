@@ -10,7 +10,7 @@ from typing import Any
 from spokegate.v1 import decision_pb2, hub_pb2, hub_pb2_grpc
 
 from hub.edge import convert
-from hub.edge.interceptors import RULES, seconds_left
+from hub.edge.interceptors import seconds_left
 from hub.errors import RequestInvalid, Unimplemented
 from hub.mediation.consent import Prompts
 from hub.mediation.request import GrantScope

@@ -17,6 +17,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
 from hub.errors import (
     AppFailed,
     Cancelled,

@@ -68,18 +68,14 @@ class PolicyBundle:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Beside the watched directory, not in it: OPA must see one change only, the whole new bundle.
         fresh = self._directory.parent / "bundle.new"
-        await self._run(
-            "build", "--ignore", "*_test.rego", "--revision", revision, "--output", str(fresh), *inputs
-        )
+        await self._run("build", "--ignore", "*_test.rego", "--revision", revision, "--output", str(fresh), *inputs)
         fresh.replace(self.path)
         self.revision = revision
         return revision
 
     async def changes(self) -> AsyncIterator[Change]:
         """Watch the sources; build after each edit and yield what came of it. Runs until cancelled."""
-        async for _ in awatch(
-            *self._sources, step=_WATCH_STEP_MILLISECONDS, debounce=_WATCH_DEBOUNCE_MILLISECONDS
-        ):
+        async for _ in awatch(*self._sources, step=_WATCH_STEP_MILLISECONDS, debounce=_WATCH_DEBOUNCE_MILLISECONDS):
             before = self.revision
             try:
                 revision = await self.build()

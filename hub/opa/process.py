@@ -51,7 +51,7 @@ class OpaProcess:
             *("setpriv", "--pdeathsig", "KILL", "--"),
             *(str(opa), "run", "--server"),
             *("--addr", f"unix://{socket_path}", "--unix-socket-perm", "600"),
-            *("--authorization", "basic", "--disable-telemetry"),
+            *("--authorization", "basic", "--skip-version-check"),
             *("--log-level", "error", "--watch", "--bundle", str(bundle)),
         )
         self._socket_path = socket_path

@@ -23,6 +23,9 @@ from sqlalchemy import (
     create_engine,
     event,
 )
+from sqlalchemy.exc import SQLAlchemyError
+
+from hub.errors import AuditUnavailable
 
 METADATA = MetaData()
 
@@ -66,7 +69,7 @@ def open_database(path: Path) -> Engine:
     """Open the SQLite database at a path, making it when there is none.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: It cannot be opened or made.
+        AuditUnavailable: It cannot be opened or made.
     """
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 5.0})
 
@@ -75,5 +78,8 @@ def open_database(path: Path) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
             connection.execute(f"PRAGMA {pragma}")
 
-    METADATA.create_all(engine)
+    try:
+        METADATA.create_all(engine)
+    except SQLAlchemyError as error:
+        raise AuditUnavailable(f"{path}: the database cannot be opened: {error}") from error
     return engine

@@ -1,0 +1,184 @@
+"""The hub as a whole: what it is made of, in the order in which it starts and, backwards, stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from hub.config import PROJECT_ROOT, Config
+from hub.edge.server import EdgeServers, private_directory
+from hub.edge.service import Backend
+from hub.errors import SpokegateError
+from hub.mediation.consent import Prompts
+from hub.mediation.mediator import Limits, Mediator
+from hub.mediation.pdp import OpaPdp
+from hub.opa.binary import find_opa
+from hub.opa.bundle import PolicyBundle
+from hub.opa.process import OpaProcess
+from hub.sessions.session import Sessions
+from hub.spokes.forwarder import Forwarder
+from hub.spokes.registry import Installed, Registry
+from hub.spokes.supervisor import SpokeEvent, Supervisor
+from hub.store.audit import AuditLog, Event
+from hub.store.grants import GrantStore
+from hub.store.tables import open_database
+
+_log = structlog.get_logger(__name__)
+
+
+class HubRunning(SpokegateError):
+    """Another hub uses the same state or runtime directory."""
+
+
+class Hub:
+    """A running hub, as `serve` yields it."""
+
+    def __init__(self, edge: EdgeServers, opa: OpaProcess, bundle: PolicyBundle, supervisor: Supervisor) -> None:
+        self.edge = edge
+        self.opa = opa
+        self.bundle = bundle
+        self.supervisor = supervisor
+
+    @property
+    def socket(self) -> Path:
+        """The first client socket."""
+        return self.edge.sockets[0]
+
+
+@contextlib.asynccontextmanager
+async def serve(config: Config) -> AsyncIterator[Hub]:
+    """Run a hub while the context is open.
+
+    Raises:
+        SpokegateError: Something that it needs is missing, broken or in use; the text names it and the mend.
+    """
+    registry = Registry(
+        Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
+        for app in config.apps
+    )
+    opa_binary = find_opa(PROJECT_ROOT)
+    runtime = private_directory(config.runtime_dir)
+    config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        for directory in (runtime, config.state_dir):
+            stack.enter_context(_locked(directory))
+        engine = open_database(config.state_dir / "hub.db")
+        stack.callback(engine.dispose)
+        audit = await stack.enter_async_context(AuditLog(engine))
+
+        def record(kind: str, what: str) -> None:
+            audit.record_later(Event(kind=kind, body={"what": what}))
+
+        record("hub", "started")
+        bundle = PolicyBundle(opa_binary.path, config.policies, runtime / "opa" / "bundle")
+        record("policy", f"loaded {await bundle.build()}")
+        pdp = await stack.enter_async_context(
+            OpaPdp(runtime / "opa.sock", timeout_seconds=config.limits.decision_seconds)
+        )
+        opa = await stack.enter_async_context(
+            OpaProcess(
+                opa=opa_binary.path,
+                bundle=bundle.path,
+                socket_path=runtime / "opa.sock",
+                healthy=pdp.healthy,
+                on_event=lambda what: record("policy", what),
+            )
+        )
+        supervisor = await stack.enter_async_context(
+            Supervisor(
+                data_root=config.state_dir / "data",
+                run_root=runtime / "spokes",
+                idle_seconds=config.limits.spoke_idle_seconds,
+                max_spokes=config.limits.spokes,
+                on_event=lambda event: audit.record_later(_spoke_event(event)),
+            )
+        )
+        grants = GrantStore(engine, audit)
+        prompts = Prompts()
+        mediator = Mediator(
+            registry=registry,
+            pdp=pdp,
+            prompts=prompts,
+            grants=grants,
+            audit=audit,
+            supervisor=supervisor,
+            forwarder=Forwarder(),
+            limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
+        )
+        sessions = await stack.enter_async_context(
+            Sessions(
+                mediator=mediator,
+                supervisor=supervisor,
+                grants=grants,
+                audit=audit,
+                max_per_user=config.limits.sessions_per_user,
+                idle_seconds=config.limits.session_idle_seconds,
+            )
+        )
+        watcher = asyncio.create_task(_follow_policies(bundle, record))
+        stack.push_async_callback(_cancelled, watcher)
+        edge = await stack.enter_async_context(
+            EdgeServers(
+                Backend(sessions=sessions, prompts=prompts, registry=registry, grants=grants, audit=audit),
+                clients=config.clients,
+                directory=runtime,
+                call_seconds=config.limits.call_seconds,
+            )
+        )
+        yield Hub(edge, opa, bundle, supervisor)
+        record("hub", "stopping")
+
+
+async def run_until_signal(config: Config, on_ready: Callable[[Hub], None]) -> None:
+    """Run a hub until SIGINT or SIGTERM, then stop it cleanly.
+
+    Raises:
+        SpokegateError: See `serve`.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serve(config) as hub:
+        on_ready(hub)
+        await stop.wait()
+
+
+async def _follow_policies(bundle: PolicyBundle, record: Callable[[str, str], None]) -> None:
+    async for change in bundle.changes():
+        if change.problem:
+            _log.error("the edited policies do not compile; the old ones stay", problem=change.problem)
+            record("policy", f"kept {change.revision}: the edit does not compile: {change.problem}")
+        else:
+            _log.info("policies reloaded", revision=change.revision)
+            record("policy", f"loaded {change.revision}")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _spoke_event(event: SpokeEvent) -> Event:
+    return Event(
+        kind="spoke",
+        body={"app": event.key.app, "what": event.what, **event.detail},
+        session=event.key.session,
+        user=event.key.user,
+    )
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    with (directory / "hub.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise HubRunning(f"{directory}: another hub runs there: stop it, or set another directory") from None
+        yield
