@@ -1,0 +1,148 @@
+"""The command lines of a spoke, compared whole."""
+
+from pathlib import Path
+
+from spoke_runner.sandbox import Limits, Mount, PythonRuntime, SandboxSpec
+from spoke_runner.sandbox.command import Tools, argv, closed_directories, sources
+from spoke_runner.sandbox.setup import setup
+
+TOOLS = Tools(bwrap="/usr/bin/bwrap", prlimit="/usr/bin/prlimit", setpriv="/usr/bin/setpriv")
+PYTHON = PythonRuntime(
+    executable=Path("/home/ann/py/bin/python3.11"),
+    mounts=(
+        Mount(Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/x86_64-linux-gnu")),
+        Mount(Path("/home/ann/py/bin/python3.11"), Path("/home/ann/py/bin/python3.11")),
+        Mount(Path("/home/ann/py/lib"), Path("/home/ann/py/lib")),
+        Mount(Path("/srv/hub/packages"), Path("/opt/spokegate/site-packages")),
+        Mount(Path("/srv/hub/spoke_runner"), Path("/opt/spokegate/lib/spoke_runner")),
+    ),
+    links=(("usr/lib", "/lib"), ("usr/lib64", "/lib64")),
+    hidden=(Path("/home/ann/py/lib/python3.11/site-packages"),),
+    import_path=(Path("/opt/spokegate/lib"), Path("/opt/spokegate/site-packages")),
+)
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+INNER = (
+    *words("""
+    /usr/bin/bwrap
+    --unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup --disable-userns
+    --uid 1000 --gid 1000 --hostname spoke
+    --die-with-parent --new-session --as-pid-1 --clearenv --cap-drop ALL --info-fd 9
+    --size 67108864 --tmpfs /tmp
+    --proc /proc
+    --size 65536 --tmpfs /dev
+    --dev-bind /dev/null /dev/null --dev-bind /dev/full /dev/full
+    --dev-bind /dev/random /dev/random --dev-bind /dev/urandom /dev/urandom
+    --ro-bind /usr/lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu
+    --ro-bind /home/ann/py/bin/python3.11 /home/ann/py/bin/python3.11
+    --ro-bind /home/ann/py/lib /home/ann/py/lib
+    --ro-bind /srv/hub/packages /opt/spokegate/site-packages
+    --ro-bind /srv/hub/spoke_runner /opt/spokegate/lib/spoke_runner
+    --symlink usr/lib /lib --symlink usr/lib64 /lib64
+    --tmpfs /home/ann/py/lib/python3.11/site-packages --remount-ro /home/ann/py/lib/python3.11/site-packages
+    --ro-bind /srv/apps/mail /app --bind /srv/state/data/mail@ann /data --bind /srv/state/run/1 /run/spoke
+    --remount-ro /dev --remount-ro / --chdir /data --
+    /home/ann/py/bin/python3.11 -I -S -B -u -X utf8 -c
+    """),
+    "import sys; sys.path += ['/opt/spokegate/lib', '/opt/spokegate/site-packages'];"
+    " from spoke_runner.sandbox.inside import main; main()",
+)
+LIMITED = words("/usr/bin/prlimit --stack=1048576:1048576 --core=0:0 --")
+AS_58007 = words("""
+    /usr/bin/setpriv --reuid 58007 --regid 58007 --clear-groups
+    --inh-caps=-all --ambient-caps=-all --bounding-set=-all --no-new-privs --
+""")
+
+
+def spec(*, uid: int | None = None, limits: Limits | None = None) -> SandboxSpec:
+    return SandboxSpec(
+        app="mail",
+        app_dir=Path("/srv/apps/mail"),
+        data_dir=Path("/srv/state/data/mail@ann"),
+        socket_dir=Path("/srv/state/run/1"),
+        uid=uid,
+        limits=limits or Limits(),
+        python=PYTHON,
+    )
+
+
+def test_an_ordinary_user_runs_bubblewrap_behind_the_limits_that_precede_an_exec() -> None:
+    assert argv(spec(), tools=TOOLS, info_fd=9) == LIMITED + INNER
+
+
+def test_root_changes_to_the_spokes_uid_before_the_same_bubblewrap() -> None:
+    assert argv(spec(uid=58007), tools=TOOLS, info_fd=9) == LIMITED + AS_58007 + INNER
+
+
+def test_root_covers_closed_directories_and_puts_back_only_what_the_spoke_is_given() -> None:
+    view = words("""
+        /usr/bin/bwrap --die-with-parent --dev-bind / /
+        --tmpfs /home/ann --tmpfs /srv/state
+        --dir /home/ann/py --dir /home/ann/py/bin
+        --ro-bind /home/ann/py/bin/python3.11 /home/ann/py/bin/python3.11
+        --ro-bind /home/ann/py/lib /home/ann/py/lib
+        --dir /srv/state/data --bind /srv/state/data/mail@ann /srv/state/data/mail@ann
+        --dir /srv/state/run --bind /srv/state/run/1 /srv/state/run/1
+        --
+    """)
+
+    line = argv(spec(uid=58007), tools=TOOLS, info_fd=9, covers=(Path("/home/ann"), Path("/srv/state")))
+
+    assert line == LIMITED + view + AS_58007 + INNER
+
+
+def test_only_the_topmost_closed_directory_is_covered(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    closed = tmp_path / "closed"
+    below = closed / "also_closed" / "app"
+    below.mkdir(parents=True)
+    closed.chmod(0o700)
+    (closed / "also_closed").chmod(0o700)
+    stranger = 58007
+
+    found = closed_directories([below, closed / "data"], stranger)
+
+    # The test's own directory may lie in a closed one, which is then the topmost.
+    assert found == (closed,) or (len(found) == 1 and found[0] in closed.parents)
+
+
+def test_a_directory_that_others_may_enter_is_not_covered() -> None:
+    assert closed_directories([Path("/usr/lib/x")], 58007) == ()
+
+
+def test_only_data_and_socket_are_writable_sources() -> None:
+    writable = {path for path, may_write in sources(spec()).items() if may_write}
+
+    assert writable == {Path("/srv/state/data/mail@ann"), Path("/srv/state/run/1")}
+
+
+def test_the_set_up_of_the_first_stage_grants_no_more_than_what_is_mounted() -> None:
+    document = setup(spec(limits=Limits(open_files=99)), entry="mail:app", report_fd=7, seccomp_filter="plain.bpf")
+
+    assert document == {
+        "entry": "mail:app",
+        "report_fd": 7,
+        "filter": "/opt/spokegate/lib/spoke_runner/sandbox/seccomp/plain.bpf",
+        "limits": {"memory_bytes": 268435456, "file_bytes": 67108864, "open_files": 99, "processes": 64},
+        "grants": {
+            "read": [
+                "/usr/lib/x86_64-linux-gnu",
+                "/home/ann/py/bin/python3.11",
+                "/home/ann/py/lib",
+                "/opt/spokegate/site-packages",
+                "/opt/spokegate/lib/spoke_runner",
+                "/app",
+                "/proc/self/stat",
+                "/proc/self/statm",
+                "/proc/self/status",
+            ],
+            "write": ["/data", "/tmp"],
+            "listen": ["/run/spoke"],
+            "read_device": ["/dev/random", "/dev/urandom"],
+            "write_device": ["/dev/null", "/dev/full"],
+        },
+    }
