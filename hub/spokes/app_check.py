@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.spokes.manifest import MANIFEST_NAME, FunctionSpec, Lines, Manifest, ManifestInvalid, Problem, read_manifest
+from hub.spokes.manifest import MANIFEST_NAME, FunctionSpec, Manifest, ManifestInvalid, read_manifest
 from hub.spokes.registry import digest_of
+from hub.yaml_document import Lines, Problem
 
 MAX_SOURCE_BYTES = 1 << 20
 
@@ -159,9 +160,9 @@ def _signature(function: _Function, spec: FunctionSpec) -> Iterator[Problem]:
     for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
         if default is None:
             without_default.add(arg.arg)
+    if any(arg in node.args.posonlyargs for arg in positional):
+        yield function.problem("arguments come by keyword: move the `/` to right behind `call`")
     for arg in (*positional, *node.args.kwonlyargs):
-        if arg in node.args.posonlyargs:
-            yield function.problem(f"`{arg.arg}` is positional-only, and arguments come by keyword: move the `/`")
         if arg.arg not in properties:
             near = difflib.get_close_matches(arg.arg, properties, n=1)
             mend = f"did you mean `{near[0]}`?" if near else "declare it under `properties` or remove it"
