@@ -85,9 +85,12 @@ patched(document, values) := json.patch(document, [{"op": "add", "path": pointer
 ])
 
 # METADATA
-# title: All patches in one
-# description: Later ones win.
-together(patches) := object.union_n(patches)
+# title: Document patched in turn
+# description: By one patch after the other, so that a later one wins.
+patched_in_turn(document, patches) := json.patch(document, [{"op": "add", "path": pointer, "value": value} |
+	some patch in patches
+	some pointer, value in patch
+])
 
 # METADATA
 # title: Document without a part

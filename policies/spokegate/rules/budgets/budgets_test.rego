@@ -1,0 +1,53 @@
+package spokegate.rules.budgets_test
+
+import data.spokegate
+import data.spokegate.testing
+
+hops := {
+	"code": "budgets.hops",
+	"message": "The chain of calls passes more than 8 spokes.",
+	"rule": "spokegate.rules.budgets",
+}
+
+session := {
+	"code": "budgets.session",
+	"message": "The session has made more than 1000 requests.",
+	"rule": "spokegate.rules.budgets",
+}
+
+test_hops if {
+	request := testing.patched(testing.by_spoke, {"/context/hop": 9})
+	spokegate.decision == testing.denied([hops]) with input as request
+}
+
+test_hops_within_the_budget if {
+	request := testing.patched(testing.by_spoke, {"/context/hop": 8})
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as request
+}
+
+test_session if {
+	every document in [testing.by_spoke, testing.by_user] {
+		request := testing.patched(document, {"/context/counts/session": 1001})
+		spokegate.decision == testing.denied([session]) with input as request
+	}
+}
+
+test_session_within_the_budget if {
+	request := testing.patched(testing.by_spoke, {"/context/counts/session": 1000})
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as request
+}
+
+test_session_does_not_hold_back_the_result_of_its_last_request if {
+	request := testing.patched(testing.by_spoke, {"/context/counts/session": 1001, "/action/name": "return"})
+	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as request
+}
+
+test_session_ends_with_a_probe_too if {
+	request := testing.patched(testing.by_spoke, {"/context/counts/session": 1001, "/action/name": "probe"})
+	spokegate.decision == testing.denied([session]) with input as request
+}
+
+test_budgets_missing_from_the_document if {
+	decision := spokegate.decision with input as testing.without(testing.by_spoke, "/context")
+	decision.effect == "deny"
+}

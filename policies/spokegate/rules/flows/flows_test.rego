@@ -1,0 +1,182 @@
+package spokegate.rules.flows_test
+
+import data.spokegate
+import data.spokegate.testing
+
+result_to_uncleared := {
+	"code": "flows.result_to_uncleared",
+	"message": "The result of archive.find carries health, which reader is not cleared for.",
+	"rule": "spokegate.rules.flows",
+}
+
+caller_to_uncleared := {
+	"code": "flows.caller_to_uncleared",
+	"message": "reader carries health, which archive is not cleared for.",
+	"rule": "spokegate.rules.flows",
+}
+
+own_egress := {
+	"code": "flows.caller_to_uncleared",
+	"message": "archive carries health, which archive is not cleared for.",
+	"rule": "spokegate.rules.flows",
+}
+
+result := {"/resource/function/labels/confidentiality": ["contact", "health"]}
+
+carried := {"/context/labels/confidentiality": ["contact", "health"]}
+
+caller_clearance(tags) := {"/subject/app/clearance": tags}
+
+target_clearance(tags) := {"/resource/app/clearance": tags}
+
+returned := {"/action/name": "return"}
+
+request(patches) := testing.patched_in_turn(testing.by_spoke, patches)
+
+test_result_to_uncleared if {
+	spokegate.decision == testing.denied([result_to_uncleared]) with input as request([
+		result,
+		caller_clearance(["contact"]),
+	])
+}
+
+test_result_to_uncleared_at_the_return if {
+	spokegate.decision == testing.denied([result_to_uncleared]) with input as request([
+		result,
+		caller_clearance(["contact"]),
+		returned,
+	])
+}
+
+test_result_to_uncleared_whatever_the_trust if {
+	spokegate.decision == testing.denied([result_to_uncleared]) with input as request([
+		result,
+		caller_clearance(["contact"]),
+		{"/subject/app/trust": "system", "/resource/app/trust": "system"},
+	])
+}
+
+test_a_clearance_of_the_target_does_not_clear_the_caller if {
+	spokegate.decision == testing.denied([result_to_uncleared]) with input as request([
+		result,
+		caller_clearance(["contact"]),
+		target_clearance(["contact", "health"]),
+	])
+}
+
+test_no_tag_clears_another_or_all[note] if {
+	some note, tags in {
+		"star": ["*", "contact"],
+		"prefix": ["heal", "contact"],
+		"another case": ["Health", "contact"],
+		"longer": ["health:records", "contact"],
+	}
+	spokegate.decision == testing.denied([result_to_uncleared]) with input as request([
+		result,
+		caller_clearance(tags),
+	])
+}
+
+test_result_to_a_cleared_app if {
+	document := request([result, caller_clearance(["health", "contact", "more"])])
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as document
+}
+
+test_result_to_a_cleared_app_at_the_return if {
+	document := request([result, caller_clearance(["health", "contact"]), returned])
+	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as document
+}
+
+test_result_to_the_app_that_it_comes_from if {
+	decision := spokegate.decision with input as request([testing.own, result])
+	decision == testing.allowed_own(decision.reasons)
+}
+
+test_result_to_the_user[action] if {
+	some action in {"invoke", "return"}
+	decision := spokegate.decision with input as testing.patched_in_turn(
+		testing.by_user,
+		[result, {"/action/name": action}],
+	)
+	decision == testing.allowed(decision.reasons)
+}
+
+test_no_result_in_a_probe if {
+	decision := spokegate.decision with input as request([result, {"/action/name": "probe"}])
+	decision == testing.allowed(decision.reasons)
+}
+
+test_caller_to_uncleared if {
+	spokegate.decision == testing.denied([caller_to_uncleared]) with input as request([
+		carried,
+		target_clearance(["contact"]),
+	])
+}
+
+test_caller_to_uncleared_whatever_the_trust if {
+	spokegate.decision == testing.denied([caller_to_uncleared]) with input as request([
+		carried,
+		target_clearance(["contact"]),
+		{"/subject/app/trust": "system", "/resource/app/trust": "system"},
+	])
+}
+
+test_a_clearance_of_the_caller_does_not_clear_the_target if {
+	spokegate.decision == testing.denied([caller_to_uncleared]) with input as request([
+		carried,
+		caller_clearance(["contact", "health"]),
+		target_clearance(["contact"]),
+	])
+}
+
+test_caller_to_a_cleared_app if {
+	document := request([carried, target_clearance(["contact", "health"])])
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as document
+}
+
+test_caller_within_its_app if {
+	decision := spokegate.decision with input as request([testing.own, carried])
+	decision == testing.allowed_own(decision.reasons)
+}
+
+test_caller_out_of_the_system_through_its_own_app if {
+	spokegate.decision == testing.denied([own_egress]) with input as request([
+		testing.own,
+		carried,
+		caller_clearance(["contact"]),
+		target_clearance(["contact"]),
+		{"/resource/function/egress": true},
+	])
+}
+
+test_caller_out_of_the_system_through_its_own_cleared_app if {
+	decision := spokegate.decision with input as request([
+		testing.own,
+		testing.write,
+		carried,
+		target_clearance(["contact", "health"]),
+		{"/resource/function/egress": true},
+	])
+	decision == testing.allowed_own(decision.reasons)
+}
+
+test_nothing_flows_to_the_target_at_the_return if {
+	document := request([carried, returned])
+	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as document
+}
+
+test_nothing_of_the_user_is_held_back if {
+	document := testing.patched(testing.by_user, carried)
+	spokegate.decision == testing.allowed([testing.user_call]) with input as document
+}
+
+test_both_directions_at_once if {
+	reasons := [
+		object.union(caller_to_uncleared, {"message": "reader carries contact, health, which archive is not cleared for."}),
+		object.union(result_to_uncleared, {"message": concat("", [
+			"The result of archive.find carries contact, health, ",
+			"which reader is not cleared for.",
+		])}),
+	]
+	spokegate.decision == testing.denied(reasons) with input as request([carried, result])
+}

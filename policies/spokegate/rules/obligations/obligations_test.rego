@@ -1,0 +1,63 @@
+package spokegate.rules.obligations_test
+
+import data.spokegate
+import data.spokegate.testing
+
+redacted := {"type": "redact", "on": "result", "pointer": "/ssn"}
+
+redact_results := {"archive.find": ["/ssn"], "archive.list": ["/name"]}
+
+test_max_result_bytes_for_a_spoke[action] if {
+	some action in {"invoke", "return"}
+	request := testing.patched(testing.by_spoke, {"/action/name": action})
+	decision := spokegate.decision with input as request
+	decision.obligations == [testing.max_result_bytes]
+}
+
+test_max_result_bytes_from_the_settings if {
+	decision := spokegate.decision with input as testing.by_spoke
+		with data.spokegate.settings.max_result_bytes as 10
+	decision.obligations == [{"type": "max_result_bytes", "on": "result", "value": 10}]
+}
+
+test_no_obligation_for_the_user[action] if {
+	some action in {"invoke", "return"}
+	decision := spokegate.decision with input as testing.patched(testing.by_user, {"/action/name": action})
+		with data.spokegate.settings.redact_results as redact_results
+	decision.obligations == []
+}
+
+test_no_obligation_on_a_probe if {
+	decision := spokegate.decision with input as testing.patched(testing.by_spoke, {"/action/name": "probe"})
+		with data.spokegate.settings.redact_results as redact_results
+	decision.obligations == []
+}
+
+test_no_obligation_without_an_allow[note] if {
+	some note, request in {
+		"deny": testing.patched(testing.by_spoke, {"/version": 2}),
+		"ask": testing.patched(testing.by_spoke, testing.irreversible),
+	}
+	decision := spokegate.decision with input as request
+		with data.spokegate.settings.redact_results as redact_results
+	decision.obligations == []
+}
+
+test_redact_results[action] if {
+	some action in {"invoke", "return"}
+	decision := spokegate.decision with input as testing.patched(testing.by_spoke, {"/action/name": action})
+		with data.spokegate.settings.redact_results as redact_results
+	decision.obligations == [redacted, testing.max_result_bytes]
+}
+
+test_redact_results_of_another_function if {
+	decision := spokegate.decision with input as testing.by_spoke
+		with data.spokegate.settings.redact_results as {"archive.list": ["/name"]}
+	decision.obligations == [testing.max_result_bytes]
+}
+
+test_redact_results_within_an_app if {
+	decision := spokegate.decision with input as testing.patched(testing.by_spoke, testing.own)
+		with data.spokegate.settings.redact_results as redact_results
+	decision.obligations == [testing.max_result_bytes]
+}

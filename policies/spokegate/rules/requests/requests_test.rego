@@ -1,0 +1,79 @@
+package spokegate.rules.requests_test
+
+import data.spokegate
+import data.spokegate.testing
+
+test_declared_read if {
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as testing.by_spoke
+}
+
+test_declared_read_of_an_influenced_caller if {
+	request := testing.patched(testing.by_spoke, testing.influenced)
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as request
+}
+
+test_an_app_may_read_with_its_own_functions if {
+	request := testing.patched(testing.by_spoke, testing.own)
+	expected := object.union(testing.declared_read, {"message": concat("", [
+		"The manifest of archive declares that it asks for archive.find, ",
+		"which only reads.",
+	])})
+	spokegate.decision == testing.allowed_own([expected]) with input as request
+}
+
+test_a_read_with_egress_is_no_declared_read if {
+	request := testing.patched(testing.by_spoke, {"/resource/function/egress": true})
+	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+}
+
+test_a_write_is_no_declared_read if {
+	request := testing.patched(testing.by_spoke, {"/resource/function/effect": "write"})
+	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+}
+
+test_user_directed_write if {
+	request := testing.patched(testing.by_spoke, testing.write)
+	spokegate.decision == testing.delivered([testing.directed_write]) with input as request
+}
+
+test_user_directed_read_with_egress if {
+	request := testing.patched_in_turn(testing.by_spoke, [
+		testing.write,
+		{"/resource/function/effect": "read", "/resource/function/egress": true},
+	])
+	spokegate.decision == testing.delivered([testing.directed_write]) with input as request
+}
+
+test_a_read_that_the_user_directs_is_no_write if {
+	request := testing.patched_in_turn(testing.by_spoke, [testing.write, {"/resource/function/effect": "read"}])
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as request
+}
+
+test_an_irreversible_function_is_no_user_directed_write if {
+	request := testing.patched(testing.by_spoke, testing.irreversible)
+	spokegate.decision == testing.asked([testing.always_asked], ["once"]) with input as request
+}
+
+test_no_user_directed_write[note] if {
+	some note, values in {
+		"another's words": testing.foreign,
+		"no provenance": {"/context/provenance": {}},
+		"provenance of another type": {"/context/provenance": {"/to": true}},
+		"user in words": {"/context/provenance": {"/to": {"user": "true", "from": []}}},
+		"one of two": {"/resource/function/control_arguments": ["/to", "/text"]},
+	}
+	request := testing.patched_in_turn(testing.by_spoke, [testing.write, values])
+	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+}
+
+test_no_user_directed_write_without_a_control_argument[note] if {
+	some note, case in {
+		"none is declared": {"controls": [], "scopes": ["once", "session"]},
+		"none is present": {"controls": ["/cc"], "scopes": ["once"]},
+	}
+	request := testing.patched_in_turn(testing.by_spoke, [
+		testing.write,
+		{"/resource/function/control_arguments": case.controls},
+	])
+	spokegate.decision == testing.undecided(case.scopes) with input as request
+}
