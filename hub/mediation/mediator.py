@@ -340,8 +340,8 @@ class Mediator:
     async def _refuse(self, call: Call, error: SpokegateError) -> SpokegateError:
         """Put a refusal on record, and return the error to raise.
 
-        An error that carries a decision id already is the refusal of a decision below this one (a result's review, say):
-        that id is what the caller is told.
+        An error that carries a decision id already is the refusal of a decision below this one, such as a result's
+        review: that id is what the caller is told.
         """
         if not error.decision_id:
             error.decision_id = call.decision_id

@@ -144,8 +144,7 @@ def input_schema() -> dict[str, Any]:
 
     Absent fields are left out of the document, never null, so `X | null` is told to the type checker as X.
     """
-    schema = _without_null(AccessRequest.model_json_schema(by_alias=True))
-    assert isinstance(schema, dict)
+    schema: dict[str, Any] = _without_null(AccessRequest.model_json_schema(by_alias=True))
     return schema
 
 

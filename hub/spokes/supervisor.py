@@ -269,9 +269,9 @@ class Supervisor:
         while True:
             await asyncio.sleep(min(_REAP_SECONDS, self._idle_seconds))
             for key, starting in list(self._spokes.items()):
-                if starting.done() and not starting.cancelled() and starting.exception() is None:
-                    if starting.result().idle_seconds > self._idle_seconds:
-                        await self._end(key, "idle")
+                started = starting.done() and not starting.cancelled() and starting.exception() is None
+                if started and starting.result().idle_seconds > self._idle_seconds:
+                    await self._end(key, "idle")
 
     def _watch(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(coroutine)

@@ -1,8 +1,8 @@
 """The audit log: append-only, hash-chained, durable before anything is forwarded.
 
 Every decision is one event of kind `decision`, written before its request goes on; what became of it is a later event
-of kind `outcome`. Nothing is ever changed or removed. Each row's hash covers its content and the hash of the row before,
-so tampering shows. Arguments and results are kept as digests, unless the configuration says otherwise.
+of kind `outcome`. Nothing is ever changed or removed. Each row's hash covers its content and the hash of the row
+before, so tampering shows. Arguments and results are kept as digests, unless the configuration says otherwise.
 """
 
 from __future__ import annotations
