@@ -1,0 +1,317 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+import uvloop
+from google.protobuf.json_format import MessageToDict
+from rich.text import Text
+from spokegate.v1 import decision_pb2
+
+from hub.app import Hub, run_until_signal
+from hub.cli import asking, doctor
+from hub.cli.output import Exit, Format, cell, err, exit_of, out, print_error, print_json, safe, table
+from hub.client import HubClient, HubError
+from hub.config import find_config, load_config
+from hub.errors import SpokegateError
+from hub.opa.binary import OpaBinaryError
+from hub.spokes.app_check import check_app
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run LLM apps behind a hub."
+)
+app_commands = typer.Typer(no_args_is_help=True, help="Work on an app.")
+app.add_typer(app_commands, name="app")
+
+FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
+SocketOption = Annotated[Path | None, typer.Option("--socket", help="The hub's socket; it stands for the user.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The configuration; ./spokegate.yaml by default.")]
+
+_EFFECT_STYLES = {"allow": "green", "deny": "red", "ask": "yellow"}
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def up(config: ConfigOption = None, form: FormatOption = Format.TEXT) -> None:
+    """Start the hub and OPA, until SIGINT or SIGTERM."""
+    _configure_log(form)
+
+    def ready(hub: Hub) -> None:
+        if form is Format.JSON:
+            print(json.dumps({"ready": True, "sockets": [str(path) for path in hub.edge.sockets]}), flush=True)
+            return
+        for path in hub.edge.sockets:
+            out.print(Text.assemble(("ready", "bold green"), f"  {path}"))
+        out.print(Text(f"policies {hub.bundle.revision[:19]}   opa pid {hub.opa.pid}   Ctrl-C stops", style="dim"))
+
+    try:
+        uvloop.run(run_until_signal(load_config(find_config(config)), ready))
+    except (SpokegateError, OpaBinaryError) as error:
+        err.print(Text(str(error), style="red"))
+        raise typer.Exit(Exit.UNAVAILABLE) from None
+
+
+@app.command()
+def call(
+    function: Annotated[str, typer.Argument(help="APP.FUNCTION")],
+    arg: Annotated[list[str] | None, typer.Option("--arg", help="name=text, or name:=JSON; may be repeated.")] = None,
+    arguments: Annotated[str | None, typer.Option("--json", help="All arguments as one JSON object.")] = None,
+    words: Annotated[str, typer.Option("--words", help="What you said that led to this call.")] = "",
+    ask: Annotated[
+        bool | None, typer.Option("--ask/--no-ask", help="Answer prompts here; by default at a terminal.")
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Deadline in seconds.")] = 120.0,
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Call one function as the user."""
+    text = _arguments(arg or [], arguments)
+    here = ask if ask is not None else sys.stdin.isatty() and sys.stdout.isatty() and form is Format.TEXT
+    _run(_call(function, text, words, here, timeout, socket, form), form)
+
+
+@app.command()
+def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
+    """List the installed apps and their functions."""
+
+    async def list_apps() -> None:
+        async with HubClient(socket) as client:
+            found = await client.apps()
+        if form is Format.JSON:
+            print_json([_as_dict(item) for item in found])
+            return
+        listed = table("function", "effect", "trust", "result carries", "what it does")
+        for item in found:
+            for function in item.functions:
+                labels = [*function.labels.confidentiality, *function.labels.integrity]
+                listed.add_row(
+                    cell(function.name, "bold"),
+                    cell(function.effect + (", egress" if function.egress else "")),
+                    cell(item.trust),
+                    cell(", ".join(labels)),
+                    cell(function.description, "dim"),
+                )
+        out.print(listed)
+
+    _run(list_apps(), form)
+
+
+@app.command()
+def prompts(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
+    """Watch the questions that wait for you, and answer them."""
+
+    async def watch() -> None:
+        async with HubClient(socket) as client, client.prompts() as events:
+            if form is Format.JSON:
+                async for event in events:
+                    print(asking.as_json(event), flush=True)
+                return
+            err.print(Text("watching; Ctrl-C stops", style="dim"))
+            await asking.answer_prompts(client, events)
+
+    _run(watch(), form)
+
+
+@app.command()
+def decisions(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many, newest first.")] = 20,
+    session: Annotated[str, typer.Option("--session", help="Only of this session.")] = "",
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """List what was decided, newest first."""
+
+    async def list_decisions() -> None:
+        async with HubClient(socket) as client:
+            found = await client.decisions(session_id=session, limit=limit)
+        if form is Format.JSON:
+            print_json([_as_dict(record) for record in found])
+            return
+        listed = table("time", "decision", "who", "what", "effect", "by", "outcome", "reasons")
+        for record in found:
+            listed.add_row(*_decision_row(record))
+        out.print(listed)
+
+    _run(list_decisions(), form)
+
+
+@app.command()
+def grants(
+    ended: Annotated[bool, typer.Option("--ended", help="List ended grants too.")] = False,
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """List what you have agreed to."""
+
+    async def list_grants() -> None:
+        async with HubClient(socket) as client:
+            found = await client.grants(include_ended=ended)
+        if form is Format.JSON:
+            print_json([_as_dict(grant) for grant in found])
+            return
+        listed = table("grant", "scope", "who", "what", "holds for", "ended")
+        for grant in found:
+            constraint = ", ".join(f"{pointer} = {value}" for pointer, value in grant.constraint_json.items())
+            listed.add_row(
+                cell(grant.grant_id),
+                cell(decision_pb2.GrantScope.Name(grant.scope).removeprefix("GRANT_SCOPE_").lower()),
+                cell(grant.caller),
+                cell(grant.function, "bold"),
+                cell(constraint or ("exactly one call" if grant.arguments_digest else "any arguments")),
+                cell(grant.end_time.ToJsonString() if grant.HasField("end_time") else ""),
+            )
+        out.print(listed)
+
+    _run(list_grants(), form)
+
+
+@app.command()
+def revoke(
+    grant: Annotated[str, typer.Argument(help="The grant's id.")],
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """End a grant at once."""
+
+    async def end() -> None:
+        async with HubClient(socket) as client:
+            ended = await client.revoke(grant)
+        if form is Format.JSON:
+            print_json(_as_dict(ended))
+        else:
+            out.print(Text(f"{grant} ended"))
+
+    _run(end(), form)
+
+
+@app.command(name="doctor")
+def doctor_command(config: ConfigOption = None, form: FormatOption = Format.TEXT) -> None:
+    """Say what this host can do: sandbox layers, OPA, configuration."""
+    findings = doctor.examine(find_config(config))
+    if form is Format.JSON:
+        print_json([finding.to_json() for finding in findings])
+    else:
+        out.print(doctor.as_table(findings))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(Exit.UNAVAILABLE)
+
+
+@app_commands.command(name="check")
+def app_check(
+    directory: Annotated[Path, typer.Argument(help="The app's directory.")], form: FormatOption = Format.TEXT
+) -> None:
+    """Check an app's manifest, and say where it and the code disagree. The code is read, never run."""
+    problems = check_app(directory)
+    if form is Format.JSON:
+        print_json([{"file": str(p.file), "line": p.line, "message": p.message} for p in problems])
+    else:
+        for problem in problems:
+            err.print(Text(safe(str(problem))))
+        if not problems:
+            out.print(Text(f"{directory}: the manifest and the code agree", style="green"))
+    if problems:
+        raise typer.Exit(Exit.USAGE)
+
+
+async def _call(
+    function: str, arguments: str, words: str, ask: bool, timeout_seconds: float, socket: Path | None, form: Format
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(HubClient(socket, timeout_seconds=timeout_seconds))
+        session = await stack.enter_async_context(client.session())
+        if ask:
+            events = await stack.enter_async_context(client.prompts(timeout_seconds=timeout_seconds))
+            answering = asyncio.create_task(asking.answer_prompts(client, events, session_id=session.id))
+            stack.callback(answering.cancel)
+        answer = await session.invoke(function, arguments, user_text=words)
+    labels = [*answer.confidentiality, *answer.integrity]
+    if form is Format.JSON:
+        print_json({"result": answer.result, "decision_id": answer.decision_id, "labels": labels})
+        return
+    out.print(Text(safe(json.dumps(answer.result, ensure_ascii=False))))
+    err.print(Text("  ".join([answer.decision_id, *map(safe, labels)]), style="dim"))
+
+
+def _arguments(pairs: list[str], whole: str | None) -> str:
+    if whole is not None:
+        if pairs:
+            raise typer.BadParameter("give --arg or --json, not both")
+        return whole
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        is_json = name.endswith(":")
+        name = name.removesuffix(":")
+        if not equals or not name:
+            raise typer.BadParameter(f"--arg {pair!r}: write name=text or name:=JSON")
+        if name in arguments:
+            raise typer.BadParameter(f"--arg {name}: given twice")
+        try:
+            arguments[name] = json.loads(value) if is_json else value
+        except json.JSONDecodeError as error:
+            raise typer.BadParameter(f"--arg {pair!r}: not JSON: {error}") from None
+    return json.dumps(arguments)
+
+
+def _decision_row(record: decision_pb2.DecisionRecord) -> list[Text]:
+    effect = record.decision.WhichOneof("effect") or "deny"
+    milliseconds = record.total_latency.ToTimedelta().total_seconds() * 1000
+    took = f" {milliseconds:.1f} ms" if record.HasField("total_latency") else ""
+    return [
+        cell(record.time.ToDatetime().strftime("%H:%M:%S"), "dim"),
+        cell(record.decision.decision_id),
+        cell(" > ".join(record.chain)),
+        cell(f"{record.action} {record.function}", "bold"),
+        cell(effect, _EFFECT_STYLES[effect]),
+        cell(decision_pb2.DecidedBy.Name(record.decided_by).removeprefix("DECIDED_BY_").lower()),
+        cell(record.outcome + took),
+        cell(", ".join(reason.code for reason in record.decision.reasons), "dim"),
+    ]
+
+
+def _run(work: Coroutine[Any, Any, None], form: Format) -> None:
+    try:
+        asyncio.run(work)
+    except HubError as error:
+        hint = (
+            "is the hub up? start it with: spokegate up"
+            if not error.reason and error.code.name == "UNAVAILABLE"
+            else ""
+        )
+        print_error(error, hint=hint, form=form)
+        raise typer.Exit(exit_of(error)) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.DONE) from None
+
+
+def _as_dict(message: Any) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _configure_log(form: Format) -> None:
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    if form is Format.JSON:
+        renderer = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

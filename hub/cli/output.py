@@ -1,0 +1,99 @@
+"""What the command line prints: text for people, JSON for programs, and nothing from an app unescaped."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import grpc
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hub.client import HubError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Format(StrEnum):
+    """How to print."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Exit(IntEnum):
+    """Exit codes."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    DENIED = 3
+    CONSENT_MISSING = 4
+    UNAVAILABLE = 5
+
+
+_EXITS = {
+    grpc.StatusCode.INVALID_ARGUMENT: Exit.USAGE,
+    grpc.StatusCode.NOT_FOUND: Exit.USAGE,
+    grpc.StatusCode.PERMISSION_DENIED: Exit.DENIED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Exit.DENIED,
+    grpc.StatusCode.FAILED_PRECONDITION: Exit.CONSENT_MISSING,
+    grpc.StatusCode.UNAVAILABLE: Exit.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
+}
+
+
+def exit_of(error: HubError) -> Exit:
+    """Return the exit code for an error of the hub."""
+    return _EXITS.get(error.code, Exit.FAILED)
+
+
+def safe(text: str) -> str:
+    """Return text from anywhere with whatever could steer a terminal or reorder a line made visible."""
+    return "".join(
+        character
+        if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, ASCII only, so that nothing in it reaches the terminal raw."""
+    print(json.dumps(value, indent=2))
+
+
+def print_error(error: HubError, *, hint: str, form: Format) -> None:
+    """Print an error of the hub on stderr."""
+    if form is Format.JSON:
+        body = {
+            "code": error.code.name,
+            "reason": error.reason,
+            "message": str(error),
+            "decision_id": error.decision_id,
+        }
+        print_json({"error": body})
+        return
+    line = Text.assemble((f"{error.reason or error.code.name}", "bold red"), f"  {safe(str(error))}")
+    if error.decision_id:
+        line.append(f"  {error.decision_id}", style="dim")
+    err.print(line)
+    if hint:
+        err.print(Text(hint, style="dim"))
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table in the house style."""
+    made = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def cell(text: str, style: str = "") -> Text:
+    """Return text for a table cell: escaped, never markup."""
+    return Text(safe(text), style=style)
