@@ -1,6 +1,7 @@
 package spokegate.rules.budgets_test
 
 import data.spokegate
+import data.spokegate.rules.budgets
 import data.spokegate.testing
 
 hops := {
@@ -47,7 +48,8 @@ test_session_ends_with_a_probe_too if {
 	spokegate.decision == testing.denied([session]) with input as request
 }
 
-test_budgets_missing_from_the_document if {
-	decision := spokegate.decision with input as testing.without(testing.by_spoke, "/context")
-	decision.effect == "deny"
+test_budgets_where_nothing_is_known if {
+	denials := budgets.deny with input as testing.without(testing.by_spoke, "/context")
+	codes := {denial.code | some denial in denials}
+	codes == {"budgets.hops", "budgets.session"}
 }

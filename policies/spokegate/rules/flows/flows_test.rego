@@ -1,6 +1,7 @@
 package spokegate.rules.flows_test
 
 import data.spokegate
+import data.spokegate.rules.flows
 import data.spokegate.testing
 
 result_to_uncleared := {
@@ -179,4 +180,20 @@ test_both_directions_at_once if {
 		])}),
 	]
 	spokegate.decision == testing.denied(reasons) with input as request([carried, result])
+}
+
+test_result_to_uncleared_where_it_is_not_known[pointer] if {
+	some pointer in {"/subject", "/subject/app", "/subject/app/clearance", "/resource", "/resource/function/labels"}
+	document := testing.without(request([result, caller_clearance(["contact", "health"])]), pointer)
+	denials := flows.deny with input as document
+	codes := {denial.code | some denial in denials}
+	"flows.result_to_uncleared" in codes
+}
+
+test_caller_to_uncleared_where_it_is_not_known[pointer] if {
+	some pointer in {"/subject", "/context", "/context/labels", "/resource", "/resource/app/clearance"}
+	document := testing.without(request([carried, target_clearance(["contact", "health"])]), pointer)
+	denials := flows.deny with input as document
+	codes := {denial.code | some denial in denials}
+	"flows.caller_to_uncleared" in codes
 }

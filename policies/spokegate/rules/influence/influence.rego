@@ -60,7 +60,7 @@ call_under_influence if {
 	not request.uninfluenced
 }
 
-default origins := []
+default origins := "something unknown"
 
 origins := input.context.labels.integrity if is_array(input.context.labels.integrity)
 

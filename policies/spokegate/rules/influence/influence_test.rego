@@ -1,6 +1,7 @@
 package spokegate.rules.influence_test
 
 import data.spokegate
+import data.spokegate.rules.influence
 import data.spokegate.testing
 
 confidential_egress := {
@@ -223,4 +224,34 @@ test_user_named_control_is_no_reason_for_a_probe_or_a_return[action] if {
 		{"/action/name": action},
 	])
 	not user_named_control in decision.reasons
+}
+
+test_confidential_egress_where_it_is_not_known[pointer] if {
+	some pointer in {
+		"/context",
+		"/context/labels",
+		"/context/labels/integrity",
+		"/context/labels/confidentiality",
+		"/resource/function/egress",
+	}
+	document := testing.without(request([testing.influenced, confidential, egress]), pointer)
+	denials := influence.deny with input as document
+	codes := {denial.code | some denial in denials}
+	codes == {"influence.confidential_egress"}
+}
+
+test_untrusted_control_where_it_is_not_known[pointer] if {
+	some pointer in {
+		"/context",
+		"/context/labels/integrity",
+		"/context/provenance",
+		"/arguments",
+		"/resource",
+		"/resource/function/effect",
+		"/resource/function/control_arguments",
+	}
+	document := testing.without(request([testing.write, testing.influenced, testing.foreign]), pointer)
+	asks := influence.ask with input as document
+	codes := {ask.code | some ask in asks}
+	codes == {"influence.untrusted_control"}
 }

@@ -1,6 +1,7 @@
 package spokegate.rules.irreversible_test
 
 import data.spokegate
+import data.spokegate.rules.irreversible
 import data.spokegate.testing
 
 test_always_asked_of_a_spoke if {
@@ -30,4 +31,14 @@ test_not_asked_about_what_can_be_undone[effect] if {
 test_not_asked_again_about_the_result if {
 	request := testing.patched_in_turn(testing.by_spoke, [testing.irreversible, {"/action/name": "return"}])
 	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as request
+}
+
+test_always_asked_where_the_effect_is_not_known[note] if {
+	some note, document in {
+		"missing": testing.without(testing.by_spoke, "/resource/function/effect"),
+		"unknown": testing.patched(testing.by_spoke, {"/resource/function/effect": "execute"}),
+	}
+	asks := irreversible.ask with input as document
+	codes := {ask.code | some ask in asks}
+	codes == {"irreversible.always_asked"}
 }

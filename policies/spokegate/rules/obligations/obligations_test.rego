@@ -16,20 +16,20 @@ test_max_result_bytes_for_a_spoke[action] if {
 
 test_max_result_bytes_from_the_settings if {
 	decision := spokegate.decision with input as testing.by_spoke
-		with data.spokegate.settings.max_result_bytes as 10
+		with spokegate.settings.max_result_bytes as 10
 	decision.obligations == [{"type": "max_result_bytes", "on": "result", "value": 10}]
 }
 
 test_no_obligation_for_the_user[action] if {
 	some action in {"invoke", "return"}
 	decision := spokegate.decision with input as testing.patched(testing.by_user, {"/action/name": action})
-		with data.spokegate.settings.redact_results as redact_results
+		with spokegate.settings.redact_results as redact_results
 	decision.obligations == []
 }
 
 test_no_obligation_on_a_probe if {
 	decision := spokegate.decision with input as testing.patched(testing.by_spoke, {"/action/name": "probe"})
-		with data.spokegate.settings.redact_results as redact_results
+		with spokegate.settings.redact_results as redact_results
 	decision.obligations == []
 }
 
@@ -39,25 +39,25 @@ test_no_obligation_without_an_allow[note] if {
 		"ask": testing.patched(testing.by_spoke, testing.irreversible),
 	}
 	decision := spokegate.decision with input as request
-		with data.spokegate.settings.redact_results as redact_results
+		with spokegate.settings.redact_results as redact_results
 	decision.obligations == []
 }
 
 test_redact_results[action] if {
 	some action in {"invoke", "return"}
 	decision := spokegate.decision with input as testing.patched(testing.by_spoke, {"/action/name": action})
-		with data.spokegate.settings.redact_results as redact_results
+		with spokegate.settings.redact_results as redact_results
 	decision.obligations == [redacted, testing.max_result_bytes]
 }
 
 test_redact_results_of_another_function if {
 	decision := spokegate.decision with input as testing.by_spoke
-		with data.spokegate.settings.redact_results as {"archive.list": ["/name"]}
+		with spokegate.settings.redact_results as {"archive.list": ["/name"]}
 	decision.obligations == [testing.max_result_bytes]
 }
 
 test_redact_results_within_an_app if {
 	decision := spokegate.decision with input as testing.patched(testing.by_spoke, testing.own)
-		with data.spokegate.settings.redact_results as redact_results
+		with spokegate.settings.redact_results as redact_results
 	decision.obligations == [testing.max_result_bytes]
 }
