@@ -30,13 +30,12 @@ _DEV_BYTES: Final = 64 * 1024
 BOOTSTRAP: Final = "import sys; sys.path += {path!r}; from spoke_runner.sandbox.inside import main; main()"
 
 
-def argv(spec: SandboxSpec, *, program: str, info_fd: int) -> tuple[str, ...]:
+def argv(spec: SandboxSpec, *, program: str) -> tuple[str, ...]:
     """Return the command that runs a spoke's first stage in its namespaces.
 
     Args:
         spec: What the spoke is given.
         program: The path of `bwrap`.
-        info_fd: Where bubblewrap writes the host pid of the process inside.
     """
     runtime = spec.python
     line = [program]
@@ -44,7 +43,7 @@ def argv(spec: SandboxSpec, *, program: str, info_fd: int) -> tuple[str, ...]:
     line += ["--unshare-ipc", "--unshare-uts", "--unshare-cgroup", "--disable-userns"]
     line += ["--uid", str(INSIDE_UID), "--gid", str(INSIDE_UID), "--hostname", "spoke"]
     line += ["--die-with-parent", "--new-session", "--as-pid-1"]
-    line += ["--clearenv", "--cap-drop", "ALL", "--info-fd", str(info_fd)]
+    line += ["--clearenv", "--cap-drop", "ALL"]
     line += ["--size", str(spec.limits.temporary_bytes), "--tmpfs", "/tmp"]  # noqa: S108 - the spoke's own
     line += ["--proc", "/proc"]
     line += ["--size", str(_DEV_BYTES), "--tmpfs", "/dev"]

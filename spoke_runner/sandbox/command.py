@@ -15,7 +15,10 @@ leaves `/proc/sys` writable.
 The view is needed when the spoke's uid cannot walk to a directory that it is to see, for example because the project
 lies below `/root`. Opening those parents for everybody would be wrong; copying would be slow. So a first bubblewrap,
 which takes nothing away but adds a mount namespace, covers the topmost closed directory with an empty one and puts
-back into it what this spoke is given, and nothing else.
+back into it what this spoke is given, and nothing else. Its pid namespace is what makes the spoke die with it: it has
+dropped its capabilities, so as root it may not signal a process of another uid, and the parent-death signal that the
+inner bubblewrap asked for would be refused. When the first process of a pid namespace dies, nobody has to be allowed to
+kill the rest.
 
 Invariants:
     * The inner command line is the same pure function of the spec, whoever runs it.
@@ -43,13 +46,12 @@ class Tools:
     setpriv: str
 
 
-def argv(spec: SandboxSpec, *, tools: Tools, info_fd: int, covers: tuple[Path, ...] = ()) -> tuple[str, ...]:
+def argv(spec: SandboxSpec, *, tools: Tools, covers: tuple[Path, ...] = ()) -> tuple[str, ...]:
     """Return the whole command that starts a spoke.
 
     Args:
         spec: What the spoke is given; its uid decides between the two forms.
         tools: Where the programs are.
-        info_fd: Where bubblewrap writes the host pid of the process inside.
         covers: As root, the directories that the spoke's uid cannot enter, from `closed_directories`.
     """
     stack, core = spec.limits.stack_bytes, spec.limits.core_bytes
@@ -58,7 +60,7 @@ def argv(spec: SandboxSpec, *, tools: Tools, info_fd: int, covers: tuple[Path, .
         line += _view(spec, tools.bwrap, covers)
         line += [tools.setpriv, "--reuid", str(spec.uid), "--regid", str(spec.uid), "--clear-groups"]
         line += ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
-    return (*line, *bwrap.argv(spec, program=tools.bwrap, info_fd=info_fd))
+    return (*line, *bwrap.argv(spec, program=tools.bwrap))
 
 
 def sources(spec: SandboxSpec) -> dict[Path, bool]:
@@ -96,7 +98,7 @@ def _enters(directory: Path, uid: int) -> bool:
 def _view(spec: SandboxSpec, program: str, covers: tuple[Path, ...]) -> list[str]:
     if not covers:
         return []
-    line = [program, "--die-with-parent", "--dev-bind", "/", "/"]
+    line = [program, "--die-with-parent", "--unshare-pid", "--dev-bind", "/", "/"]
     for cover in covers:
         line += ["--tmpfs", str(cover)]
     given = sources(spec)

@@ -31,7 +31,7 @@ INNER = (
     /usr/bin/bwrap
     --unshare-user --unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup --disable-userns
     --uid 1000 --gid 1000 --hostname spoke
-    --die-with-parent --new-session --as-pid-1 --clearenv --cap-drop ALL --info-fd 9
+    --die-with-parent --new-session --as-pid-1 --clearenv --cap-drop ALL
     --size 67108864 --tmpfs /tmp
     --proc /proc
     --size 65536 --tmpfs /dev
@@ -71,16 +71,16 @@ def spec(*, uid: int | None = None, limits: Limits | None = None) -> SandboxSpec
 
 
 def test_an_ordinary_user_runs_bubblewrap_behind_the_limits_that_precede_an_exec() -> None:
-    assert argv(spec(), tools=TOOLS, info_fd=9) == LIMITED + INNER
+    assert argv(spec(), tools=TOOLS) == LIMITED + INNER
 
 
 def test_root_changes_to_the_spokes_uid_before_the_same_bubblewrap() -> None:
-    assert argv(spec(uid=58007), tools=TOOLS, info_fd=9) == LIMITED + AS_58007 + INNER
+    assert argv(spec(uid=58007), tools=TOOLS) == LIMITED + AS_58007 + INNER
 
 
 def test_root_covers_closed_directories_and_puts_back_only_what_the_spoke_is_given() -> None:
     view = words("""
-        /usr/bin/bwrap --die-with-parent --dev-bind / /
+        /usr/bin/bwrap --die-with-parent --unshare-pid --dev-bind / /
         --tmpfs /home/ann --tmpfs /srv/state
         --dir /home/ann/py --dir /home/ann/py/bin
         --ro-bind /home/ann/py/bin/python3.11 /home/ann/py/bin/python3.11
@@ -90,7 +90,7 @@ def test_root_covers_closed_directories_and_puts_back_only_what_the_spoke_is_giv
         --
     """)
 
-    line = argv(spec(uid=58007), tools=TOOLS, info_fd=9, covers=(Path("/home/ann"), Path("/srv/state")))
+    line = argv(spec(uid=58007), tools=TOOLS, covers=(Path("/home/ann"), Path("/srv/state")))
 
     assert line == LIMITED + view + AS_58007 + INNER
 

@@ -1,0 +1,1 @@
+raise RuntimeError("the app's module does not like to be imported")

@@ -1,0 +1,81 @@
+"""Real spokes for tests: directories, a start, a call, an end."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from spokegate.v1 import spoke_pb2, spoke_pb2_grpc
+
+from spoke_runner.sandbox import Limits, SandboxSpec, SpokeProcess, launch, spoke_uid
+
+APPS = Path(__file__).parent / "apps"
+CALL_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where the spokes of one test have their directories."""
+
+    root: Path
+
+    def spec(self, app_dir: Path, *, name: str = "app@ann", limits: Limits | None = None) -> SandboxSpec:
+        data, sockets = self.root / "data" / name, self.root / "run" / name
+        for directory in (data, sockets):
+            directory.mkdir(parents=True, exist_ok=True)
+        return SandboxSpec(
+            app=app_dir.name,
+            app_dir=app_dir,
+            data_dir=data,
+            socket_dir=sockets,
+            uid=spoke_uid(self.root / "data", data),
+            limits=limits or Limits(),
+        )
+
+
+@contextmanager
+def workshop() -> Iterator[Workshop]:
+    # Not pytest's own directory: its path is too long for a socket below it.
+    with tempfile.TemporaryDirectory(prefix="sg-") as name:
+        yield Workshop(Path(name))
+
+
+@asynccontextmanager
+async def running(spec: SandboxSpec, entry: str) -> AsyncIterator[SpokeProcess]:
+    spoke = await launch(spec, entry=entry)
+    try:
+        yield spoke
+    finally:
+        await spoke.kill()
+
+
+async def call(spoke: SpokeProcess, function: str, **arguments: Any) -> Any:
+    async with grpc.aio.insecure_channel(f"unix:{spoke.socket_path}") as channel:
+        stream = spoke_pb2_grpc.SpokeServiceStub(channel).Run(timeout=CALL_SECONDS)
+        start = spoke_pb2.Start(function=function, arguments_json=json.dumps(arguments), ask_window=1)
+        await stream.write(spoke_pb2.RunRequest(start=start))
+        async for response in stream:
+            if response.WhichOneof("frame") == "result":
+                assert not response.result.HasField("failure"), response.result.failure.detail
+                return json.loads(response.result.result_json)
+    raise AssertionError("the stream ended without a result")
+
+
+def processes_of(root: Path) -> list[int]:
+    """Return the pids of all processes whose command line names a directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if bytes(root) in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found

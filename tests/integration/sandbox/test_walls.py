@@ -1,0 +1,102 @@
+"""A wall that is missing is noticed, whichever it is: each is taken away once, by the lower-level parts."""
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spoke_runner.sandbox import CanaryFailed, SandboxSpec, SandboxUnavailable
+from spoke_runner.sandbox import command as commands
+from spoke_runner.sandbox import setup as setups
+from spoke_runner.sandbox.diagnosis import find_tools
+from spoke_runner.sandbox.launcher import start
+from spoke_runner.sandbox.ownership import give
+from tests.integration.sandbox.spokes import APPS, processes_of, workshop
+
+Line = tuple[str, ...]
+Document = dict[str, Any]
+
+
+async def start_weakened(spec: SandboxSpec, weaken: Callable[[Line, Document], tuple[Line, Document]]) -> None:
+    covers: tuple[Path, ...] = ()
+    if spec.uid is not None:
+        give(spec.data_dir, spec.uid)
+        give(spec.socket_dir, spec.uid)
+        covers = commands.closed_directories(commands.sources(spec), spec.uid)
+
+    def recipe(report_fd: int) -> tuple[Line, Document]:
+        line = commands.argv(spec, tools=find_tools(), covers=covers)
+        document = setups.setup(spec, entry="plain:app", report_fd=report_fd, seccomp_filter=setups.filter_name())
+        return weaken(line, document)
+
+    uid = spec.uid or os.geteuid()
+    await start(spec, recipe, uid=uid, gid=spec.uid or os.getegid(), timeout_seconds=20)
+
+
+def without(*words: str) -> Callable[[Line, Document], tuple[Line, Document]]:
+    def weaken(line: Line, document: Document) -> tuple[Line, Document]:
+        assert set(words) <= set(line)
+        return tuple(word for word in line if word not in words), document
+
+    return weaken
+
+
+def landlock_grants_everything(line: Line, document: Document) -> tuple[Line, Document]:
+    return line, {**document, "grants": {"read": ["/"], "write": ["/data"]}}
+
+
+def host_files_are_shown(line: Line, document: Document) -> tuple[Line, Document]:
+    position = line.index("--remount-ro")
+    shown = (*line[:position], "--ro-bind", "/etc", "/etc", *line[position:])
+    return shown, {**document, "grants": {**document["grants"], "read": [*document["grants"]["read"], "/etc"]}}
+
+
+def an_empty_filter(line: Line, document: Document) -> tuple[Line, Document]:
+    return line, {**document, "filter": "/app/allow.bpf"}
+
+
+def app_with_an_empty_filter(root: Path) -> Path:
+    """Copy the app, with a filter of one instruction beside it: return ALLOW."""
+    app_dir = root / "plain"
+    app_dir.mkdir(mode=0o755)
+    (app_dir / "plain.py").write_bytes((APPS / "plain" / "plain.py").read_bytes())
+    (app_dir / "allow.bpf").write_bytes(struct.pack("HBBI", 0x06, 0, 0, 0x7FFF_0000))
+    return app_dir
+
+
+@pytest.mark.parametrize(
+    ("weaken", "breach"),
+    [
+        (without("--unshare-net"), "the net namespace is the hub's own"),
+        (without("--unshare-ipc"), "the ipc namespace is the hub's own"),
+        (without("--unshare-uts", "--hostname", "spoke"), "the uts namespace is the hub's own"),
+        (without("--unshare-cgroup"), "the cgroup namespace is the hub's own"),
+        (without("--as-pid-1"), "canary alone"),
+        (landlock_grants_everything, "canary read_ungranted: answered done"),
+        (host_files_are_shown, "canary read_outside: answered done"),
+        (an_empty_filter, "canary fork: answered done"),
+    ],
+)
+async def test_a_spoke_with_a_wall_missing_is_killed_before_the_app_runs(
+    weaken: Callable[[Line, Document], tuple[Line, Document]], breach: str
+) -> None:
+    with workshop() as shop:
+        with pytest.raises(CanaryFailed) as caught:
+            await start_weakened(shop.spec(app_with_an_empty_filter(shop.root)), weaken)
+
+        assert any(breach in found for found in caught.value.report.breaches), caught.value.report.breaches
+        assert processes_of(shop.root) == []
+
+
+async def test_a_command_that_does_not_come_up_names_the_layer() -> None:
+    with workshop() as shop:
+        with pytest.raises(SandboxUnavailable) as caught:
+            await start_weakened(
+                shop.spec(APPS / "plain"), lambda line, document: ((*line[:-1], "--no-such-thing"), document)
+            )
+
+        assert caught.value.mend
+        assert processes_of(shop.root) == []
