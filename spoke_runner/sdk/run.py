@@ -58,9 +58,7 @@ class StreamCall:
         text = _encode(arguments)
         if len(text) > MAX_ASK_ARGUMENTS_BYTES or len(text.encode()) > MAX_ASK_ARGUMENTS_BYTES:
             raise ValueError(f"the arguments for {function} are larger than {MAX_ASK_ARGUMENTS_BYTES} bytes")
-        answer = await self._ask(
-            spoke_pb2.Ask(invoke=spoke_pb2.InvokeAsk(function=function, arguments_json=text))
-        )
+        answer = await self._ask(spoke_pb2.Ask(invoke=spoke_pb2.InvokeAsk(function=function, arguments_json=text)))
         return json.loads(answer.invoke.result_json)
 
     async def probe(self) -> list[ProbedFunction]:

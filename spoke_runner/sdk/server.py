@@ -17,19 +17,15 @@ from spoke_runner.sdk.app import App
 from spoke_runner.sdk.run import MAX_FRAME_BYTES, Context, run
 
 _SERVICE = "spokegate.v1.SpokeService"
-_OPTIONS: Sequence[tuple[str, int]] = (
-    ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
-    ("grpc.max_send_message_length", MAX_FRAME_BYTES),
-)
+# What is sent is not capped here: the SDK checks its own frames, and an app that means harm is the hub's to stop.
+_OPTIONS: Sequence[tuple[str, int]] = (("grpc.max_receive_message_length", MAX_FRAME_BYTES),)
 
 
 class AppUnusable(Exception):
     """The entry names no module with an `App`."""
 
 
-async def serve(
-    *, entry: str, app_dir: Path, data_dir: Path, socket_path: Path, on_ready: Callable[[], None]
-) -> None:
+async def serve(*, entry: str, app_dir: Path, data_dir: Path, socket_path: Path, on_ready: Callable[[], None]) -> None:
     """Serve an app until cancelled.
 
     Args:

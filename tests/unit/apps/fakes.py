@@ -34,9 +34,9 @@ class FakeCall:
         return None
 
 
-def load(name: str) -> ModuleType:
+def load(name: str, apps: Path = APPS) -> ModuleType:
     """Load an app's module under a name of its own."""
-    spec = importlib.util.spec_from_file_location(f"shipped_{name}", APPS / name / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"shipped_{name}", apps / name / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

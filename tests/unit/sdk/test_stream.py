@@ -14,7 +14,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from spokegate.v1 import error_pb2, spoke_pb2, spoke_pb2_grpc
 
-from spoke_runner.sdk.server import AppUnusable, load_app, serve
+from spoke_runner.sdk.server import AppUnusable, load_app
+from tests.unit.sdk.serving import serving
 
 APP = """
 import asyncio, sys
@@ -176,17 +177,8 @@ async def spoke(tmp_path: Path) -> AsyncIterator[Spoke]:
     data.mkdir()
     name = f"app_{abs(hash(tmp_path))}"  # modules are kept by name, and each test wants its own
     (app_dir / f"{name}.py").write_text(APP)
-    ready = asyncio.Event()
-    socket = tmp_path / "s"
-    server = asyncio.create_task(
-        serve(entry=f"{name}:app", app_dir=app_dir, data_dir=data, socket_path=socket, on_ready=ready.set)
-    )
-    await asyncio.wait_for(ready.wait(), 10)
-    async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
+    async with serving(f"{name}:app", app_dir, data, tmp_path / "s") as channel:
         yield Spoke(channel, data)
-    server.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await server
 
 
 async def test_a_function_gets_its_arguments_and_its_value_comes_back(spoke: Spoke) -> None:
@@ -250,9 +242,7 @@ async def test_a_call_without_a_window_refuses_every_ask_at_once(spoke: Spoke) -
 
 
 @pytest.mark.parametrize("window", [1, 3, 50])
-async def test_no_more_asks_are_open_than_the_window_takes_and_all_are_answered(
-    spoke: Spoke, window: int
-) -> None:
+async def test_no_more_asks_are_open_than_the_window_takes_and_all_are_answered(spoke: Spoke, window: int) -> None:
     is_open = most = 0
     window_is_full = asyncio.Event()
 
@@ -439,9 +429,7 @@ def test_bytecode_that_lies_beside_the_source_is_not_run(tmp_path: Path) -> None
     module = f"n_{abs(hash(tmp_path))}"
     source = tmp_path / f"{module}.py"
     source.write_text("from spoke_runner.sdk import App\napp = 'hostile'\n")
-    compiled = py_compile.compile(
-        str(source), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
-    )
+    compiled = py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     assert compiled is not None
     source.write_text("from spoke_runner.sdk import App\napp = App()\n")
     load_app(f"{module}:app", tmp_path)

@@ -21,9 +21,13 @@ def test_an_app_that_agrees_with_its_manifest_has_no_problems(tmp_path: Path) ->
     assert check_app(write_app(tmp_path)) == []
 
 
-@pytest.mark.parametrize("directory", sorted((ROOT / "apps").glob("*/app.yaml")), ids=lambda path: path.parent.name)
-def test_the_apps_that_ship_have_no_problems(directory: Path) -> None:
-    assert check_app(directory.parent) == []
+@pytest.mark.parametrize(
+    "manifest",
+    sorted(path for folder in ("apps", "demo/apps", "tests/apps") for path in (ROOT / folder).glob("*/app.yaml")),
+    ids=lambda path: path.parent.name,
+)
+def test_our_own_apps_have_no_problems(manifest: Path) -> None:
+    assert check_app(manifest.parent) == []
 
 
 @pytest.mark.parametrize(
