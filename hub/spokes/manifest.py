@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 import jsonschema_rs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from hub.yaml_document import DocumentInvalid, Lines, Problem, field_problems, read_yaml
 
 MANIFEST_NAME = "app.yaml"
+MAX_SCHEMA_PARTS = 10_000
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -147,7 +149,8 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
 def compile_schema(schema: dict[str, Any] | bool) -> jsonschema_rs.Draft202012Validator:
     """Compile a schema so that a hostile one can neither hang the hub nor reach out of it.
 
-    Formats are checked, patterns run in linear time (no look-around, no back-references), nothing is fetched.
+    Formats are checked, patterns run in linear time (no look-around, no back-references), nothing is fetched. That
+    its references do not multiply is for `load_manifest` to check.
 
     Raises:
         jsonschema_rs.ValidationError: It is not a valid schema, or needs what is switched off.
@@ -207,14 +210,15 @@ def _schema_problems(at: tuple[str | int, ...], schema: Any, lines: Lines) -> It
             near = difflib.get_close_matches(keyword, _KEYWORDS, n=1)
             mend = f"did you mean `{near[0]}`?" if near else "remove it"
             yield lines.problem((*path, keyword), f"{_dotted(path)}: unknown keyword `{keyword}`: {mend}")
-        for keyword in ("$ref", "$dynamicRef"):
-            reference = part.get(keyword)
-            if isinstance(reference, str) and not reference.startswith("#"):
-                clean = False
-                yield lines.problem(
-                    (*path, keyword),
-                    f"{_dotted(path)}: `{keyword}` leaves the schema: define it under `$defs` and refer to `#/$defs/…`",
-                )
+        if "$dynamicRef" in part:
+            yield lines.problem((*path, "$dynamicRef"), f"{_dotted(path)}: `$dynamicRef` is not taken: use `$ref`")
+        reference = part.get("$ref")
+        if isinstance(reference, str) and not reference.startswith("#/"):
+            clean = False
+            yield lines.problem(
+                (*path, "$ref"),
+                f"{_dotted(path)}: `$ref` must be of the form `#/$defs/…`: define what it means under `$defs`",
+            )
         if part.get("$schema", SCHEMA_DIALECT) != SCHEMA_DIALECT:
             clean = False
             yield lines.problem((*path, "$schema"), f"{_dotted(path)}: schemas are of draft 2020-12: remove `$schema`")
@@ -226,6 +230,9 @@ def _schema_problems(at: tuple[str | int, ...], schema: Any, lines: Lines) -> It
         yield lines.problem(
             (*at, *error.instance_path), f"{_dotted((*at, *error.instance_path))}: {error.message[:300]}"
         )
+    if clean and (too_much := _growth_problem(schema)):
+        clean = False
+        yield lines.problem(at, f"{_dotted(at)}: {too_much}")
     if clean:
         try:
             compile_schema(schema)
@@ -236,22 +243,74 @@ def _schema_problems(at: tuple[str | int, ...], schema: Any, lines: Lines) -> It
             yield lines.problem(where, f"{_dotted(where)}: {what}{hint}")
 
 
+def _growth_problem(schema: Any) -> str | None:
+    """Say whether checking against a schema could take time beyond all measure.
+
+    Thirty definitions that each refer twice to the next make a billion checks, and so does one that refers to itself
+    twice, on nested data. Without cycles, the schema with every `$ref` written out bounds the work.
+    """
+    sizes: dict[int, int] = {}
+    open_parts: set[int] = set()
+
+    def size(part: Any) -> int:
+        if not isinstance(part, dict):
+            return 1
+        if id(part) in open_parts:
+            raise _Endless
+        if id(part) not in sizes:
+            open_parts.add(id(part))
+            total = 1 + sum(size(inner) for place, inner in _children(part) if place[0] != "$defs")
+            if isinstance(part.get("$ref"), str):
+                total += size(_resolve(schema, part["$ref"]))
+            open_parts.remove(id(part))
+            sizes[id(part)] = total
+        return sizes[id(part)]
+
+    try:
+        if size(schema) > MAX_SCHEMA_PARTS:
+            return f"with every `$ref` written out, it has more than {MAX_SCHEMA_PARTS} parts: make it smaller"
+    except _Endless:
+        return "it refers to itself: write out as many levels as you need"
+    except RecursionError:
+        return "its references lead on too far: make it smaller"
+    return None
+
+
+class _Endless(Exception):
+    """A schema that refers to itself."""
+
+
+def _resolve(schema: Any, reference: str) -> Any:
+    node = schema
+    for token in unquote(reference).split("/")[1:]:
+        token = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict):
+            node = node.get(token)
+        elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):
+            node = node[int(token)]
+        else:
+            return None
+    return node
+
+
 _META = jsonschema_rs.Draft202012Validator({"$ref": SCHEMA_DIALECT})
 
 
 def _subschemas(path: tuple[str | int, ...], schema: Any) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
-    if not isinstance(schema, dict):
-        return
-    yield path, schema
+    if isinstance(schema, dict):
+        yield path, schema
+        for place, part in _children(schema):
+            yield from _subschemas((*path, *place), part)
+
+
+def _children(schema: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     for keyword, value in schema.items():
         if keyword in _ONE:
-            yield from _subschemas((*path, keyword), value)
+            yield (keyword,), value
         elif keyword in _LIST and isinstance(value, list):
-            for index, part in enumerate(value):
-                yield from _subschemas((*path, keyword, index), part)
+            yield from (((keyword, index), part) for index, part in enumerate(value))
         elif keyword in _MAP and isinstance(value, dict):
-            for key, part in value.items():
-                yield from _subschemas((*path, keyword, key), part)
+            yield from (((keyword, key), part) for key, part in value.items())
 
 
 def _arguments_problems(at: tuple[str, ...], schema: dict[str, Any], lines: Lines) -> Iterator[Problem]:

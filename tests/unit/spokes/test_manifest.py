@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from hub.spokes.manifest import (
     Limits,
     Manifest,
     ManifestInvalid,
-    Problem,
     ResultLabels,
     load_manifest,
 )
-from tests.unit.spokes.manifests import line_of, write_app
+from hub.yaml_document import Problem
+from tests.unit.spokes.manifests import line_of, manifest, write_app
 
 ARGUMENTS = "functions__estimate_fare__arguments"
 
@@ -82,8 +83,12 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
         ),
         ({ARGUMENTS + "__properties__pickup": {"format": "emial"}}, "format:", "Unknown format: 'emial'"),
         ({ARGUMENTS + "__properties__pickup": {"pattern": "(?=a)b"}}, "pattern", "no look-around"),
-        ({ARGUMENTS + "__properties__pickup": {"$ref": "https://x.example/y"}}, "$ref", "leaves the schema"),
-        ({ARGUMENTS + "__properties__pickup": {"$ref": "other.json"}}, "$ref", "leaves the schema"),
+        (
+            {ARGUMENTS + "__properties__pickup": {"$ref": "https://x.example/y"}},
+            "$ref",
+            "must be of the form `#/$defs/",
+        ),
+        ({ARGUMENTS + "__properties__pickup": {"$ref": "other.json"}}, "$ref", "must be of the form `#/$defs/"),
         ({ARGUMENTS + "__properties__pickup": {"$ref": "#/$defs/no"}}, "    arguments:", "does not exist"),
         ({ARGUMENTS + "__$schema": "http://json-schema.org/draft-07/schema#"}, "$schema", "draft 2020-12"),
         ({ARGUMENTS + "__$id": "https://x.example/y"}, "$id", "remove it"),
@@ -160,6 +165,42 @@ def test_all_problems_come_at_once_in_order(tmp_path: Path) -> None:
     lines = [problem.line for problem in problems(directory)]
     assert len(lines) == 4
     assert lines == sorted(lines)
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """Return a schema in which each definition refers twice to the next."""
+    definitions: dict[str, Any] = {f"d{levels}": {"type": "object"}}
+    for level in range(levels):
+        definitions[f"d{level}"] = {"allOf": [{"$ref": f"#/$defs/d{level + 1}"}] * 2}
+    return {"$defs": definitions, "$ref": "#/$defs/d0"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (doubling(40), "more than 10000 parts"),
+        (
+            {"$defs": {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(3000)}, "$ref": "#/$defs/d0"},
+            "lead on too far",
+        ),
+        ({"$ref": "#"}, "must be of the form `#/$defs/"),
+        ({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, "refers to itself"),
+        (
+            {"$defs": {"a~/%": {"properties": {"x": {"$ref": "#/$defs/a~0~1%25"}}}}, "$ref": "#/$defs/a~0~1%25"},
+            "refers to itself",
+        ),
+        ({"$defs": {"a": {}}, "$dynamicRef": "#/$defs/a"}, "`$dynamicRef` is not taken"),
+    ],
+)
+def test_a_schema_whose_references_multiply_is_refused(tmp_path: Path, schema: dict[str, Any], says: str) -> None:
+    text = json.dumps(manifest(functions__estimate_fare__result=schema))
+    found = problems(write_app(tmp_path, text=text))
+    assert any(says in problem.message for problem in found), found
+
+
+def test_references_that_stay_small_are_taken(tmp_path: Path) -> None:
+    text = json.dumps(manifest(functions__estimate_fare__result=doubling(8)))
+    load_manifest(write_app(tmp_path, text=text) / "app.yaml")
 
 
 def test_a_property_may_be_named_like_a_keyword(tmp_path: Path) -> None:
