@@ -12,19 +12,16 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-import uvloop
 from google.protobuf.json_format import MessageToDict
+from rich.padding import Padding
 from rich.text import Text
 from spokegate.v1 import decision_pb2
 
-from hub.app import Hub, run_until_signal
-from hub.cli import asking, doctor
+from hub.cli import asking
 from hub.cli.output import Exit, Format, cell, err, exit_of, out, print_error, print_json, safe, table
 from hub.client import HubClient, HubError
-from hub.config import find_config, load_config
-from hub.errors import SpokegateError
-from hub.opa.binary import OpaBinaryError
-from hub.spokes.app_check import check_app
+
+# What only one command needs is imported there: a call should not wait for the whole hub to load.
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Run LLM apps behind a hub."
@@ -47,6 +44,13 @@ def main() -> None:
 @app.command()
 def up(config: ConfigOption = None, form: FormatOption = Format.TEXT) -> None:
     """Start the hub and OPA, until SIGINT or SIGTERM."""
+    import uvloop
+
+    from hub.app import Hub, run_until_signal
+    from hub.config import find_config, load_config
+    from hub.errors import SpokegateError
+    from hub.opa.binary import OpaBinaryError
+
     _configure_log(form)
 
     def ready(hub: Hub) -> None:
@@ -93,18 +97,14 @@ def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
         if form is Format.JSON:
             print_json([_as_dict(item) for item in found])
             return
-        listed = table("function", "effect", "trust", "result carries", "what it does")
         for item in found:
+            out.print(Text.assemble((safe(item.name), "bold"), (f"  {safe(item.version)}  {item.trust}", "dim")))
             for function in item.functions:
                 labels = [*function.labels.confidentiality, *function.labels.integrity]
-                listed.add_row(
-                    cell(function.name, "bold"),
-                    cell(function.effect + (", egress" if function.egress else "")),
-                    cell(item.trust),
-                    cell(", ".join(labels)),
-                    cell(function.description, "dim"),
-                )
-        out.print(listed)
+                effect = function.effect + (", egress" if function.egress else "")
+                line = Text(f"  {safe(function.name.removeprefix(item.name + '.')):<20} {effect:<16}")
+                out.print(line.append(", ".join(map(safe, labels)), style="yellow"))
+                out.print(Padding(cell(function.description, "dim"), (0, 0, 0, 4)), soft_wrap=False)
 
     _run(list_apps(), form)
 
@@ -140,10 +140,8 @@ def decisions(
         if form is Format.JSON:
             print_json([_as_dict(record) for record in found])
             return
-        listed = table("time", "decision", "who", "what", "effect", "by", "outcome", "reasons")
         for record in found:
-            listed.add_row(*_decision_row(record))
-        out.print(listed)
+            out.print(_decision_lines(record))
 
     _run(list_decisions(), form)
 
@@ -200,6 +198,9 @@ def revoke(
 @app.command(name="doctor")
 def doctor_command(config: ConfigOption = None, form: FormatOption = Format.TEXT) -> None:
     """Say what this host can do: sandbox layers, OPA, configuration."""
+    from hub.cli import doctor
+    from hub.config import find_config
+
     findings = doctor.examine(find_config(config))
     if form is Format.JSON:
         print_json([finding.to_json() for finding in findings])
@@ -214,6 +215,8 @@ def app_check(
     directory: Annotated[Path, typer.Argument(help="The app's directory.")], form: FormatOption = Format.TEXT
 ) -> None:
     """Check an app's manifest, and say where it and the code disagree. The code is read, never run."""
+    from hub.spokes.app_check import check_app
+
     problems = check_app(directory)
     if form is Format.JSON:
         print_json([{"file": str(p.file), "line": p.line, "message": p.message} for p in problems])
@@ -266,20 +269,22 @@ def _arguments(pairs: list[str], whole: str | None) -> str:
     return json.dumps(arguments)
 
 
-def _decision_row(record: decision_pb2.DecisionRecord) -> list[Text]:
+def _decision_lines(record: decision_pb2.DecisionRecord) -> Text:
     effect = record.decision.WhichOneof("effect") or "deny"
-    milliseconds = record.total_latency.ToTimedelta().total_seconds() * 1000
-    took = f" {milliseconds:.1f} ms" if record.HasField("total_latency") else ""
-    return [
-        cell(record.time.ToDatetime().strftime("%H:%M:%S"), "dim"),
-        cell(record.decision.decision_id),
-        cell(" > ".join(record.chain)),
-        cell(f"{record.action} {record.function}", "bold"),
-        cell(effect, _EFFECT_STYLES[effect]),
-        cell(decision_pb2.DecidedBy.Name(record.decided_by).removeprefix("DECIDED_BY_").lower()),
-        cell(record.outcome + took),
-        cell(", ".join(reason.code for reason in record.decision.reasons), "dim"),
-    ]
+    action = "" if record.action == "invoke" else f"{record.action} "
+    by = decision_pb2.DecidedBy.Name(record.decided_by).removeprefix("DECIDED_BY_").lower()
+    codes = ", ".join(reason.code for reason in record.decision.reasons)
+    took = ""
+    if record.HasField("total_latency"):
+        took = f"{record.total_latency.ToTimedelta().total_seconds() * 1000:.1f} ms"
+    return Text.assemble(
+        (f"{record.time.ToDatetime():%H:%M:%S} ", "dim"),
+        (f"{effect:<6}", _EFFECT_STYLES[effect]),
+        safe(" > ".join(record.chain)),
+        (f"  {action}{safe(record.function)}", "bold"),
+        (f"  {safe(record.outcome)}  {took}\n", "dim"),
+        (f"         {record.decision.decision_id}  {by}  {safe(codes)}", "dim"),
+    )
 
 
 def _run(work: Coroutine[Any, Any, None], form: Format) -> None:

@@ -161,6 +161,8 @@ def _decision(decision_id: str, body: dict[str, Any]) -> decision_pb2.Decision:
 def _outcome_of(of: Recorded) -> str:
     if of.outcome is not None:
         return str(of.outcome.body["outcome"])
+    if of.decision.body["error"]:
+        return str(of.decision.body["error"])
     return "pending" if of.decision.body["effect"] != "deny" else "refused"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from hub.mediation import schema
 from hub.mediation.caller import Caller
-from hub.mediation.labels import Labels
+from hub.mediation.labels import NONE, Labels
 from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.registry import RegisteredFunction
@@ -36,6 +36,7 @@ class Call:
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
+    result_labels: Labels = NONE  # what the decision was told that the result carries
     verdict: Verdict | None = None
     decided_by: DecidedBy = "error"
     recorded: bool = False

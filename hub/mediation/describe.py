@@ -14,7 +14,7 @@ from hub.mediation import schema
 from hub.mediation.call import Call
 from hub.mediation.caller import new_id
 from hub.mediation.consent import Question, ScopeOffer
-from hub.mediation.labels import Labels
+from hub.mediation.labels import NONE, Labels
 from hub.mediation.request import (
     VERSION,
     AccessRequest,
@@ -52,7 +52,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
             type="function",
             id=call.function,
             app=_app_fact(call.target.app) if call.target is not None else None,
-            function=_function_fact(call.target) if call.target is not None else None,
+            function=_function_fact(call.target, call.result_labels) if call.target is not None else None,
         ),
         arguments=call.arguments,
         result=call.result,
@@ -74,6 +74,17 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
 def function_labels(function: RegisteredFunction) -> Labels:
     """Return the labels that a function's result carries."""
     return Labels.of(function.labels.confidentiality, function.labels.integrity)
+
+
+def result_labels(call: Call) -> Labels:
+    """Return what the result of a call carries: its function's labels, and what else its app's spoke may know by now.
+
+    What the caller carried itself when it asked is no news to it.
+    """
+    if call.target is None:
+        return NONE
+    known = call.caller.session.labels_of(call.target.app.name)
+    return function_labels(call.target) | known.without(call.labels)
 
 
 def question(call: Call, *, timeout_seconds: float) -> Question:
@@ -167,11 +178,11 @@ def _app_fact(app: RegisteredApp) -> AppFact:
 
 
 @lru_cache(maxsize=16384)
-def _function_fact(function: RegisteredFunction) -> FunctionFact:
+def _function_fact(function: RegisteredFunction, labels: Labels) -> FunctionFact:
     return FunctionFact(
         name=function.name,
         effect=function.effect,
         egress=function.egress,
         control_arguments=list(function.control_arguments),
-        labels=_labels_fact(function_labels(function)),
+        labels=_labels_fact(labels),
     )

@@ -28,6 +28,10 @@ class Labels:
         """Return whether this carries at least what the other does."""
         return self.confidentiality >= other.confidentiality and self.integrity >= other.integrity
 
+    def without(self, other: Labels) -> Labels:
+        """Return what this carries and the other does not."""
+        return Labels(self.confidentiality - other.confidentiality, self.integrity - other.integrity)
+
     @classmethod
     def of(cls, confidentiality: Iterable[str] = (), integrity: Iterable[str] = ()) -> Labels:
         """Return labels of any iterables."""

@@ -217,6 +217,7 @@ class Mediator:
             caller=call.caller.id,
             function=call.function,
         )
+        call.result_labels = describe.result_labels(call)
         call.document = describe.access_request(call, grants).to_input()
 
     # 4. decide
@@ -321,7 +322,9 @@ class Mediator:
             except RequestInvalid as error:
                 raise ObligationUnfulfilled(f"the obligations break the schema: {error}") from error
         obligations.require_size(decision.obligations, call.result_json)
-        if decision.review_result and ACTIONS[call.action].forwards:
+        # What the target learnt while it worked was not in the labels that were decided on.
+        learnt = call.caller.app is not None and not call.result_labels >= describe.result_labels(call)
+        if (decision.review_result or learnt) and ACTIONS[call.action].forwards:
             reviewed = await self.mediate(
                 call.caller, "return", call.function, call.arguments_json.decode(), reviewed=call
             )

@@ -48,7 +48,9 @@ class FunctionFact(_Document):
     effect: Effect = Field(description="What it does to the world.")
     egress: bool = Field(description="Whether it sends data out of the system.")
     control_arguments: list[str] = Field(description="RFC 6901 pointers of the arguments that steer it.")
-    labels: LabelsFact = Field(description="What its result carries.")
+    labels: LabelsFact = Field(
+        description="What its result carries: as declared, and what else its app has learnt in the session."
+    )
 
 
 class Subject(_Document):

@@ -85,8 +85,8 @@ class OpaProcess:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             limit=_LOG_LINE_BYTES,
-            # Its own process group: the terminal's Ctrl-C is for the hub, which stops OPA last.
-            process_group=0,
+            # Its own session: the terminal's Ctrl-C is for the hub, which stops OPA last.
+            start_new_session=True,
         )
         try:
             async with asyncio.timeout(_READY_SECONDS):
@@ -128,7 +128,10 @@ class OpaProcess:
                 continue
             if not line:
                 return
-            _log.warning("opa", line=line.decode("utf-8", "replace").strip())
+            text = line.decode("utf-8", "replace").strip()
+            # OPA also writes warnings about its own start, such as that it runs as root, whatever its level.
+            log = _log.debug if '"level":"warning"' in text else _log.warning
+            log("opa", line=text)
 
     async def _last_words(self) -> str:
         if self._process is None or self._process.stderr is None:
