@@ -97,6 +97,10 @@ def explain(lines: tuple[str, ...]) -> SandboxUnavailable:
         return SandboxUnavailable("namespaces", said, _namespaces_mend())
     if "setpriv" in said:
         return SandboxUnavailable("uid", said, "run the hub as an ordinary user, or as root with all capabilities")
+    if "Permission" in said:
+        return SandboxUnavailable(
+            "runtime", said, "let every user read this project, its .venv and its Python: chmod -R o+rX on each"
+        )
     return SandboxUnavailable("first stage", said, "run `spokegate doctor`")
 
 

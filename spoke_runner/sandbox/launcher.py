@@ -122,7 +122,8 @@ async def start(spec: SandboxSpec, recipe: Recipe, *, uid: int, gid: int, timeou
     remains = Remains(process, tail, log_pipe, spec.socket_path)
     try:
         async with asyncio.timeout(timeout_seconds):
-            await channels.started(log_pipe)
+            # Shielded, because without a reader at the output nobody would see the end of the last process.
+            await asyncio.shield(channels.started(log_pipe))
             channels.send(setup.encode(document))
             pid, report = await _judged(channels, remains, uid, gid)
             channels.send(b"g")

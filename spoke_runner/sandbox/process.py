@@ -47,12 +47,14 @@ class Remains:
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()
-            # Every process of the spoke holds this pipe, so its end is the end of the last of them.
-            await asyncio.wait_for(asyncio.shield(self.pipe.closed), _REAP_SECONDS)
-            if self.pidfd is not None:
-                os.close(self.pidfd)
-                self.pidfd = None
-            self.socket_path.unlink(missing_ok=True)
+            try:
+                # Every process of the spoke holds this pipe, so its end is the end of the last of them.
+                await asyncio.wait_for(asyncio.shield(self.pipe.closed), _REAP_SECONDS)
+            finally:
+                if self.pidfd is not None:
+                    os.close(self.pidfd)
+                    self.pidfd = None
+                self.socket_path.unlink(missing_ok=True)
 
     def _signal(self) -> None:
         # The process inside is killed first, so that the bubblewraps around it reap it and end by themselves. Before

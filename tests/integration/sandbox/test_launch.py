@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from spoke_runner.sandbox import SandboxUnavailable, SpokeStartFailed, launch, preflight
 from spoke_runner.sandbox.inside.canaries import NAMES
@@ -202,3 +203,22 @@ async def test_this_host_passes_the_preflight_inside_a_loop_and_outside_of_one()
     for layers in (preflight(), await asyncio.to_thread(preflight)):
         assert [layer for layer in layers if not layer.in_force] == []
         assert {layer.name for layer in layers} >= {"bubblewrap", "namespaces", "landlock", "seccomp", "uid"}
+
+
+def test_a_spoke_starts_and_ends_under_the_hubs_own_event_loop(shop: Workshop) -> None:
+    async def whole_life() -> None:
+        async with running(shop.spec(APPS / "plain"), "plain:app") as spoke:
+            assert await call(spoke, "echo", text="uv") == {"text": "uv"}
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(whole_life())
+
+
+async def test_many_spokes_can_start_at_once(shop: Workshop) -> None:
+    specs = [shop.spec(APPS / "plain", name=f"app@{number}") for number in range(6)]
+
+    spokes = await asyncio.gather(*(launch(spec, entry="plain:app") for spec in specs))
+    try:
+        assert len({spoke.pid for spoke in spokes}) == len(specs)
+    finally:
+        await asyncio.gather(*(spoke.kill() for spoke in spokes))

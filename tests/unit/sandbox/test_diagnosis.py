@@ -15,6 +15,7 @@ from spoke_runner.sandbox.diagnosis import check_version, explain
         ("bwrap: setting up uid map: Permission denied", "namespaces"),
         ("bwrap: loopback: Failed RTM_NEWADDR: Operation not permitted", "namespaces"),
         ("setpriv: setresuid failed: Operation not permitted", "uid"),
+        ("PermissionError: [Errno 13] Permission denied: '/opt/spokegate/lib/spoke_runner'", "runtime"),
         ("Segmentation fault", "first stage"),
     ],
 )
