@@ -28,13 +28,15 @@ Invariants:
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from spoke_runner.sandbox import bwrap
 from spoke_runner.sandbox.spec import SandboxSpec
+
+_RIGHTS: Final = {"r": 4, "x": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +88,19 @@ def closed_directories(paths: Iterable[Path], uid: int) -> tuple[Path, ...]:
     return tuple(sorted(closed))
 
 
+def unreadable(paths: Iterable[Path], uid: int) -> tuple[Path, ...]:
+    """Return the paths that the uid cannot read, which no view can mend: a view shows files with their own rights."""
+    return tuple(sorted(path for path in paths if not _may(path, uid, "r" if path.is_file() else "rx")))
+
+
 def _enters(directory: Path, uid: int) -> bool:
-    status = directory.stat()
-    if status.st_uid == uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    if status.st_gid == uid:
-        return bool(status.st_mode & stat.S_IXGRP)
-    return bool(status.st_mode & stat.S_IXOTH)
+    return _may(directory, uid, "x")
+
+
+def _may(path: Path, uid: int, rights: str) -> bool:
+    status = path.stat()
+    shift = 6 if status.st_uid == uid else 3 if status.st_gid == uid else 0
+    return all(status.st_mode >> shift & _RIGHTS[right] for right in rights)
 
 
 def _view(spec: SandboxSpec, program: str, covers: tuple[Path, ...]) -> list[str]:

@@ -67,6 +67,10 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
     if spec.uid is not None:
         for directory in (spec.data_dir, spec.socket_dir):
             await asyncio.to_thread(give, directory, spec.uid)
+        if closed := command.unreadable(command.sources(spec), spec.uid):
+            raise SandboxUnavailable(
+                "runtime", f"{closed[0]} cannot be read by the spoke's uid {spec.uid}", f"chmod -R o+rX {closed[0]}"
+            )
         covers = command.closed_directories(command.sources(spec), spec.uid)
 
     def recipe(report_fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from spoke_runner.sandbox.diagnosis import check_version, find_tools
-from spoke_runner.sandbox.errors import CanaryFailed, SandboxError, SandboxUnavailable
+from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeStartFailed
 from spoke_runner.sandbox.launcher import launch
 from spoke_runner.sandbox.ownership import spoke_uid
 from spoke_runner.sandbox.report import Layer, SandboxReport
@@ -43,8 +43,9 @@ def preflight() -> list[Layer]:
         return _failed(error.layer, error.why, error.mend)
     except CanaryFailed as error:
         return _failed("canaries", str(error), "report this: the sandbox was built and does not hold")
-    except SandboxError as error:
-        return _failed("canaries", f"the trial app did not start: {error}", "run the set-up again")
+    except SpokeStartFailed as error:
+        said = error.logs[-1] if error.logs else "nothing"
+        return _failed("canaries", f"the trial app did not start: {error}; it said: {said}", "run the set-up again")
     return _held(version, report)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from spoke_runner.sandbox import Limits, Mount, PythonRuntime, SandboxSpec
-from spoke_runner.sandbox.command import Tools, argv, closed_directories, sources
+from spoke_runner.sandbox.command import Tools, argv, closed_directories, sources, unreadable
 from spoke_runner.sandbox.setup import setup
 
 TOOLS = Tools(bwrap="/usr/bin/bwrap", prlimit="/usr/bin/prlimit", setpriv="/usr/bin/setpriv")
@@ -112,6 +112,17 @@ def test_only_the_topmost_closed_directory_is_covered(tmp_path: Path) -> None:
 
 def test_a_directory_that_others_may_enter_is_not_covered() -> None:
     assert closed_directories([Path("/usr/lib/x")], 58007) == ()
+
+
+def test_what_a_uid_cannot_read_is_named(tmp_path: Path) -> None:
+    names = ("open", "closed", "enterable")
+    paths = [tmp_path / name for name in names]
+    for path, mode in zip(paths, (0o755, 0o700, 0o711), strict=True):
+        path.mkdir()
+        path.chmod(mode)
+
+    assert unreadable(paths, 58007) == (tmp_path / "closed", tmp_path / "enterable")
+    assert unreadable(paths, tmp_path.stat().st_uid) == ()
 
 
 def test_only_data_and_socket_are_writable_sources() -> None:
