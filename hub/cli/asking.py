@@ -47,7 +47,7 @@ def show(prompt: hub_pb2.Prompt) -> None:
         body.append(safe(scope.covers))
     body.append("\n  [n] ", style="bold red")
     body.append(f"No.   ({safe(prompt.decision_id)})")
-    out.print(Panel(body, title=Text(safe(prompt.title)), title_align="left", border_style="yellow"))
+    out.print(Panel(body, title=Text(safe(prompt.title)), title_align="left", border_style="yellow"), soft_wrap=False)
 
 
 def scope_for(prompt: hub_pb2.Prompt, key: str) -> decision_pb2.GrantScope.ValueType | None:

@@ -91,6 +91,14 @@ class AuditLog:
         """Append an event with the next batch, without waiting."""
         self.writer.submit_later(*also, _write_of(event))
 
+    async def settle(self) -> None:
+        """Return when everything that was appended before is durable.
+
+        Raises:
+            AuditUnavailable: The log could not be written.
+        """
+        await self.writer.submit()
+
     async def decisions(
         self, user: str, *, session: str = "", limit: int = 50, before_seq: int | None = None
     ) -> list[Recorded]:
@@ -105,6 +113,7 @@ class AuditLog:
         Raises:
             AuditUnavailable: The log could not be read.
         """
+        await self.settle()
         query = select(AUDIT).where(AUDIT.c.user == user, AUDIT.c.kind == "decision")
         if session:
             query = query.where(AUDIT.c.session == session)
@@ -121,6 +130,7 @@ class AuditLog:
             EntityNotFound: There is none with this id, or it is another user's.
             AuditUnavailable: The log could not be read.
         """
+        await self.settle()
         rows = await self._read(
             select(AUDIT).where(AUDIT.c.decision_id == decision_id, AUDIT.c.kind == "decision", AUDIT.c.user == user)
         )

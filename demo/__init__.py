@@ -1,0 +1,1 @@
+"""The main job, told to a reader who knows nothing: `make demo`."""
