@@ -114,8 +114,7 @@ class HubServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseSession(self, request, context):
-        """CloseSession ends a session, its spokes and its session grants. Idempotent
-        for the owner while the hub runs.
+        """CloseSession ends a session, its spokes and its session grants.
         Errors: ENTITY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -44,8 +44,7 @@ class HubServiceStub:
     Errors: QUOTA_EXCEEDED when the user has too many open sessions.
     """
     CloseSession: _grpc.UnaryUnaryMultiCallable[_hub_pb2.CloseSessionRequest, _hub_pb2.CloseSessionResponse]
-    """CloseSession ends a session, its spokes and its session grants. Idempotent
-    for the owner while the hub runs.
+    """CloseSession ends a session, its spokes and its session grants.
     Errors: ENTITY_NOT_FOUND.
     """
     Converse: _grpc.UnaryStreamMultiCallable[_hub_pb2.ConverseRequest, _hub_pb2.ConverseResponse]
@@ -99,8 +98,7 @@ class HubServiceAsyncStub(HubServiceStub):
     Errors: QUOTA_EXCEEDED when the user has too many open sessions.
     """
     CloseSession: _aio.UnaryUnaryMultiCallable[_hub_pb2.CloseSessionRequest, _hub_pb2.CloseSessionResponse]  # type: ignore[assignment]
-    """CloseSession ends a session, its spokes and its session grants. Idempotent
-    for the owner while the hub runs.
+    """CloseSession ends a session, its spokes and its session grants.
     Errors: ENTITY_NOT_FOUND.
     """
     Converse: _aio.UnaryStreamMultiCallable[_hub_pb2.ConverseRequest, _hub_pb2.ConverseResponse]  # type: ignore[assignment]
@@ -163,8 +161,7 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hub_pb2.CloseSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hub_pb2.CloseSessionResponse, _abc.Awaitable[_hub_pb2.CloseSessionResponse]]:
-        """CloseSession ends a session, its spokes and its session grants. Idempotent
-        for the owner while the hub runs.
+        """CloseSession ends a session, its spokes and its session grants.
         Errors: ENTITY_NOT_FOUND.
         """
 
