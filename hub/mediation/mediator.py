@@ -18,6 +18,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from hub.errors import (
     AppFailed,
     Cancelled,
@@ -42,8 +44,13 @@ from hub.mediation.request import ActionName
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import RegisteredFunction, Registry
 from hub.spokes.supervisor import Supervisor
-from hub.store.audit import AuditLog
+from hub.store.audit import AuditLog, Event
 from hub.store.grants import Grant, GrantStore
+
+_MAX_NAME_CHARACTERS = 128
+_UNKNOWN = ""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +162,13 @@ class Mediator:
             refusal: SpokegateError = DeadlineExceeded(f"{function}: the deadline passed")
             raise await self._refuse(call, refusal) from error
         except asyncio.CancelledError:
-            self._audit.record_later(call.as_outcome(reason_name(Cancelled())))
+            self._audit.record_later(_ending(call, Cancelled()))
             raise
         except SpokegateError as error:
             raise await self._refuse(call, error) from error
+        except Exception as error:
+            _log.exception("a call failed in the hub", decision_id=call.decision_id)
+            raise await self._refuse(call, SpokegateError(f"{type(error).__name__}: {error}")) from error
 
     async def probe(self, caller: Caller) -> list[RegisteredFunction]:
         """Return the functions that a caller may ask for, each by a decision of its own."""
@@ -174,8 +184,10 @@ class Mediator:
     # 1. identify
 
     def _identify(self, caller: Caller, action: ActionName, function: str, reviewed: Call | None) -> Call:
+        # No function has a longer name; what is asked for in vain must not fill memory and log.
+        function = function[:_MAX_NAME_CHARACTERS]
         if ACTIONS[action].forwards:
-            caller.session.count(function)
+            caller.session.count(function if self._registry.function(function) is not None else _UNKNOWN)
         return Call(
             caller=caller,
             labels=caller.labels,
@@ -237,8 +249,7 @@ class Mediator:
         verdict = _verdict_of(call)
         if verdict.decision.effect != "ask" or not ACTIONS[call.action].may_prompt:
             return
-        await self._audit.record(call.as_decision())
-        call.recorded = True
+        await self._put_on_record(call)
         question = describe.question(call, timeout_seconds=self._limits.prompt_timeout_seconds)
         answer = await self._prompts.ask(question)
         if answer.outcome is not Outcome.APPROVED or answer.scope is None:
@@ -263,12 +274,20 @@ class Mediator:
 
     async def _record(self, call: Call) -> None:
         decision = _verdict_of(call).decision
-        await self._audit.record(call.as_decision())
-        call.recorded = True
+        await self._put_on_record(call)
         if decision.effect == "deny":
             raise FunctionNotFound(call.function) if decision.hidden else PolicyDenied(_codes(call))
         if decision.effect != "allow":
             raise ConsentRequired(f"{call.action}: the policies ask, and this action cannot be asked about")
+
+    async def _put_on_record(self, call: Call) -> None:
+        # From the moment that it is submitted: a caller that goes away while it is written does not take it back.
+        call.recorded = True
+        try:
+            await self._audit.record(call.as_decision())
+        except SpokegateError:
+            call.recorded = False
+            raise
 
     # 7. oblige
 
@@ -348,12 +367,12 @@ class Mediator:
         """
         if not error.decision_id:
             error.decision_id = call.decision_id
+        ending = _ending(call, error)
         if call.recorded:
-            self._audit.record_later(call.as_outcome(reason_name(error)))
+            self._audit.record_later(ending)
             return error
-        call.decided_by = "error"
         try:
-            await self._audit.record(call.as_decision(error=reason_name(error)))
+            await self._audit.record(ending)
         except SpokegateError as unrecorded:
             unrecorded.decision_id = call.decision_id
             return unrecorded
@@ -375,6 +394,14 @@ class _SpokeAsks:
     async def probe(self) -> Sequence[RegisteredFunction]:
         """List the functions that may be asked for."""
         return await self.mediator.probe(self.caller)
+
+
+def _ending(call: Call, error: SpokegateError) -> Event:
+    """Return how a call that fails goes on record: as the outcome of its decision, or in the place of one."""
+    if call.recorded:
+        return call.as_outcome(reason_name(error))
+    call.decided_by = "error"
+    return call.as_decision(error=reason_name(error))
 
 
 def _verdict_of(call: Call) -> Verdict:

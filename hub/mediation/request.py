@@ -138,7 +138,10 @@ class AccessRequest(_Document):
 
     def to_input(self) -> dict[str, Any]:
         """Return the document as JSON types, absent fields left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        document = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if self.action.name == "return":
+            document["result"] = self.result  # null is a result too
+        return document
 
 
 def input_schema() -> dict[str, Any]:

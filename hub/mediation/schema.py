@@ -18,6 +18,7 @@ from hub.errors import QuotaExceeded, RequestInvalid
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 
+_EXACT_DIGITS = 15
 _SHOWN_PROBLEMS = 3
 _SHOWN_CHARACTERS = 200
 
@@ -50,7 +51,12 @@ def parse(text: str, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
     if len(text) > max_bytes or len(text.encode("utf-8", "surrogatepass")) > max_bytes:
         raise QuotaExceeded(f"{what}: more than {max_bytes} bytes")
     try:
-        value = json.loads(text, object_pairs_hook=_object_without_duplicates, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_object_without_duplicates,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+        )
     except _Strict as error:
         raise RequestInvalid(f"{what}: {error}") from None
     except json.JSONDecodeError as error:
@@ -118,15 +124,32 @@ def _refuse_constant(name: str) -> NoReturn:
     raise _Strict(f"{name} is not JSON")
 
 
+def _integer(text: str) -> int | float:
+    """Return the number; a double where the text is how RFC 8785 writes one beyond 2^53, such as 1e20.
+
+    So what is canonical parses again. Other integers that no double holds exactly are refused when they are
+    canonicalised.
+    """
+    value = int(text)
+    if len(text) > _EXACT_DIGITS:
+        try:
+            number = float(value)
+            if rfc8785.dumps(number) == text.encode():
+                return number
+        except (OverflowError, rfc8785.CanonicalizationError):
+            return value
+    return value
+
+
 def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(limit):
         level = [
             child
             for node in level
-            if isinstance(node, (dict, list))
             for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, (dict, list))
         ]
         if not level:
             return False
-    return True
+    return bool(level)
