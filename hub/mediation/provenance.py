@@ -1,50 +1,45 @@
 """Provenance: where the values of a request's arguments stand literally.
 
 Evidence, not proof: it lets policy spare a prompt ("the recipient is one that the user named") and show a person which
-parts nobody but an app has said. A value stands in a text when its normalised form occurs there as whole tokens, so
-that "13" does not stand in "130". Both texts are normalised alike (NFKC, case folded, runs of white space one blank).
+parts nobody but an app has said. Texts and values are cut into words at white space and normalised (NFKC, case folded,
+punctuation around a word stripped, but none inside it); a value stands in a text when its words stand there in a row.
+So "13" does not stand in "130", nor "bob@example.org" in "not.bob@example.org".
 
-Matching is a substring search, so its time is linear in the texts; what is kept of them is bounded, oldest dropped
-first. A result is no source of what its own call's arguments said: an echo proves nothing.
+What is kept and what is traced is bounded, because a hostile app chooses both; what was said longest ago goes first.
+Matching is one substring search per value and text. A result is no source of what its own call's arguments said: an
+echo proves nothing.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 from hub.mediation.request import Provenance
 
-MAX_USER_CHARACTERS = 1 << 20
-MAX_RESULT_CHARACTERS = 4 << 20
+MAX_USER_CHARACTERS = 1 << 18
+MAX_RESULT_CHARACTERS = 1 << 18
+MAX_TRACED_VALUES = 256
 
-_SEPARATOR = "\x00"  # never part of a normalised value, so nothing matches across two texts
+_SEPARATOR = " \x00 "  # never a word of a value, so nothing matches across two values
+_NOWHERE = Provenance(user=False, sources=[])
 
 
 class Evidence:
     """What was said in one session: by the user, and in the results of functions."""
 
     def __init__(self) -> None:
-        self._user: deque[str] = deque()
-        self._user_characters = 0
-        self._results: deque[tuple[str, str]] = deque()
-        self._result_characters = 0
+        self._user = _Said(MAX_USER_CHARACTERS)
+        self._results = _Said(MAX_RESULT_CHARACTERS)
 
     def add_user_text(self, text: str) -> None:
         """Keep what the user said or typed."""
-        normalised = _normalise(text)
-        if not normalised:
-            return
-        self._user.append(normalised)
-        self._user_characters += len(normalised)
-        while self._user_characters > MAX_USER_CHARACTERS and len(self._user) > 1:
-            self._user_characters -= len(self._user.popleft())
+        self._user.add("", _words(text))
 
     def add_user_arguments(self, arguments: Any) -> None:
         """Keep the values of arguments that the user gave."""
-        self.add_user_text(_SEPARATOR.join(_texts(arguments)))
+        self._user.add("", _SEPARATOR.join(map(_words, _texts(arguments))))
 
     def add_result(self, function: str, result: Any, arguments: Any) -> None:
         """Keep the values of a result, without those that its own call's arguments held.
@@ -54,22 +49,15 @@ class Evidence:
             result: The result, as parsed JSON.
             arguments: The arguments of the call, as parsed JSON.
         """
-        echoed = {_normalise(text) for text in _texts(arguments)}
-        kept = _SEPARATOR.join(
-            text for text in (_normalise(text) for text in _texts(result)) if text and text not in echoed
-        )
-        if not kept:
-            return
-        self._results.append((function, kept))
-        self._result_characters += len(kept)
-        while self._result_characters > MAX_RESULT_CHARACTERS and len(self._results) > 1:
-            self._result_characters -= len(self._results.popleft()[1])
+        echoed = set(map(_words, _texts(arguments)))
+        kept = (words for words in map(_words, _texts(result)) if words and words not in echoed)
+        self._results.add(function, _SEPARATOR.join(kept))
 
     def of(self, arguments: dict[str, Any]) -> dict[str, Provenance]:
         """Return the provenance of every value in the arguments, by RFC 6901 pointer.
 
-        A list or object is the user's when everything in it is, and comes from wherever any of it does. Booleans and
-        null stand everywhere, so they are never taken for the user's.
+        A list or object is the user's when something is in it and all of that is, and comes from wherever any of it does. Booleans and
+        null stand everywhere, so they are never taken for the user's; nor is what comes after the first 256 values.
         """
         found: dict[str, Provenance] = {}
         for key, value in arguments.items():
@@ -82,30 +70,67 @@ class Evidence:
         elif isinstance(value, list):
             parts = [self._trace(child, _pointer(pointer, str(index)), found) for index, child in enumerate(value)]
         else:
-            found[pointer] = self._locate(value)
+            found[pointer] = self._locate(value) if len(found) < MAX_TRACED_VALUES else _NOWHERE
             return found[pointer]
         sources = sorted({source for part in parts for source in part.sources})
-        found[pointer] = Provenance(user=all(part.user for part in parts), sources=sources)
+        found[pointer] = Provenance(user=bool(parts) and all(part.user for part in parts), sources=sources)
         return found[pointer]
 
     def _locate(self, value: Any) -> Provenance:
-        text = _normalise(_text(value))
-        if not text:
-            return Provenance(user=False, sources=[])
-        return Provenance(
-            user=any(_stands_in(text, said) for said in self._user),
-            sources=sorted({function for function, said in self._results if _stands_in(text, said)}),
-        )
+        words = _words(_text(value))
+        if not words:
+            return _NOWHERE
+        return Provenance(user=bool(self._user.who_said(words)), sources=sorted(self._results.who_said(words)))
 
 
-def _normalise(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+class _Said:
+    """Texts and who said them, each once, the latest last, up to so many characters in all."""
+
+    def __init__(self, max_characters: int) -> None:
+        self._max_characters = max_characters
+        self._characters = 0
+        self._texts: dict[tuple[str, str], None] = {}
+
+    def add(self, who: str, words: str) -> None:
+        if not words or len(words) > self._max_characters:
+            return
+        said = (who, f" {words} ")
+        if said in self._texts:
+            del self._texts[said]
+        else:
+            self._characters += len(words)
+        self._texts[said] = None
+        while self._characters > self._max_characters:
+            oldest = next(iter(self._texts))
+            del self._texts[oldest]
+            self._characters -= len(oldest[1]) - 2
+
+    def who_said(self, words: str) -> set[str]:
+        sought = f" {words} "
+        return {who for who, text in self._texts if sought in text}
+
+
+def _words(text: str) -> str:
+    """Return the normalised words of a text, one blank between them."""
+    words = (_strip(word) for word in unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(word for word in words if word)
+
+
+def _strip(word: str) -> str:
+    start, end = 0, len(word)
+    while start < end and not word[start].isalnum():
+        start += 1
+    while end > start and not word[end - 1].isalnum():
+        end -= 1
+    if start and word[start - 1] in "+-" and word[start : start + 1].isdecimal():
+        start -= 1  # a sign is part of its number
+    return word[start:end]
 
 
 def _text(value: Any) -> str:
     """Return the text of a leaf; empty for what stands everywhere."""
     if isinstance(value, str):
-        return value.replace(_SEPARATOR, " ")
+        return value
     if isinstance(value, bool) or value is None:
         return ""
     return repr(value)
@@ -121,18 +146,6 @@ def _texts(value: Any) -> Iterator[str]:
             pending.extend(node)
         else:
             yield _text(node)
-
-
-def _stands_in(text: str, said: str) -> bool:
-    start = said.find(text)
-    while start >= 0:
-        end = start + len(text)
-        before = start == 0 or not (text[0].isalnum() and said[start - 1].isalnum())
-        after = end == len(said) or not (text[-1].isalnum() and said[end].isalnum())
-        if before and after:
-            return True
-        start = said.find(text, start + 1)
-    return False
 
 
 def _pointer(parent: str, key: str) -> str:
