@@ -56,8 +56,9 @@ class Evidence:
     def of(self, arguments: dict[str, Any]) -> dict[str, Provenance]:
         """Return the provenance of every value in the arguments, by RFC 6901 pointer.
 
-        A list or object is the user's when something is in it and all of that is, and comes from wherever any of it does. Booleans and
-        null stand everywhere, so they are never taken for the user's; nor is what comes after the first 256 values.
+        A list or object is the user's when something is in it and all of that is, and comes from wherever any of it
+        does. Booleans and null stand everywhere, so they are never taken for the user's; nor is what comes after the
+        first 256 values.
         """
         found: dict[str, Provenance] = {}
         for key, value in arguments.items():

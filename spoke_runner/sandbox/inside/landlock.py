@@ -4,8 +4,10 @@ Every right that the kernel's version knows is handled, so what is not granted b
 symbolic link, a device or a fifo (a hub that later walks the data must meet only files and directories), use a device's
 ioctl, connect or listen on TCP, signal or reach by an abstract socket a process outside.
 
-Tried and rejected: taking whatever the kernel has ("best effort"). A right that an old kernel cannot handle is granted
-without a word. So versions below 4 are refused, and what later versions add is used when it is there.
+A right that a kernel's version cannot handle is granted without a word, so the floor is the version below which another
+layer would be alone. At ABI 2 (kernel 5.19) those are: truncation (3), of files that are mounted read-only anyway; TCP
+(4), which the seccomp filter and the empty network namespace refuse; ioctls of devices (5), of which there are four
+harmless ones; signals and abstract sockets (6), which the pid and network namespaces end. The report names the version.
 
 Invariants:
     * Nothing is granted that the set-up does not name.
@@ -20,7 +22,7 @@ from typing import Any, Final
 
 from spoke_runner.sandbox.inside.kernel import LayerMissing, syscall
 
-MINIMUM_ABI: Final = 4
+MINIMUM_ABI: Final = 2
 _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
 _RESTRICT_SELF: Final = 446
@@ -38,7 +40,8 @@ _MAKE_SOCK: Final = 1 << 9
 _REFER: Final = 1 << 13
 _TRUNCATE: Final = 1 << 14
 
-_HANDLED_BITS: Final = {4: 15, 5: 16}  # from ABI 5 on, the ioctls of devices
+_HANDLED_BITS: Final = {2: 14, 3: 15, 4: 15, 5: 16}  # the rights of files that each ABI knows
+_NET_ABI: Final = 4
 _NET_BIND_AND_CONNECT_TCP: Final = 0b11
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11
 _SCOPE_ABI: Final = 6
@@ -83,14 +86,14 @@ def version() -> int:
         raise LayerMissing(
             "landlock",
             f"the kernel answers {error.strerror!r}",
-            "boot a kernel of version 6.7 or newer with `landlock` in its `lsm=` parameter; "
+            "boot a kernel of version 5.19 or newer with `landlock` in its `lsm=` parameter; "
             "in a container, use a seccomp profile that allows the landlock calls",
         ) from error
     if abi < MINIMUM_ABI:
         raise LayerMissing(
             "landlock",
-            f"the kernel has ABI {abi}, and {MINIMUM_ABI} is the least that covers TCP",
-            "boot a kernel of version 6.7 or newer",
+            f"the kernel has ABI {abi}, and {MINIMUM_ABI} is the least that covers renames",
+            "boot a kernel of version 5.19 or newer",
         )
     return abi
 
@@ -106,19 +109,27 @@ def restrict(grants: dict[str, list[str]]) -> int:
         OSError: A path that is to be granted does not exist.
     """
     abi = version()
-    handled = (1 << _HANDLED_BITS[min(abi, max(_HANDLED_BITS))]) - 1
-    scoped = _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if abi >= _SCOPE_ABI else 0
-    attributes = _Ruleset(fs=handled, net=_NET_BIND_AND_CONNECT_TCP, scoped=scoped)
-    size = ctypes.sizeof(attributes) if abi >= _SCOPE_ABI else _Ruleset.scoped.offset
+    attributes, size = _ruleset_of(abi)
     ruleset = syscall(_CREATE_RULESET, _pointer(attributes), size, 0)
     try:
         for kind, paths in grants.items():
             for path in paths:
-                _grant(ruleset, path, _GRANTS[kind])
+                _grant(ruleset, path, _GRANTS[kind] & attributes.fs)
         syscall(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
     return abi
+
+
+def _ruleset_of(abi: int) -> tuple[_Ruleset, int]:
+    """Return what an ABI can handle, and how much of the structure it knows."""
+    handled = (1 << _HANDLED_BITS[min(abi, max(_HANDLED_BITS))]) - 1
+    if abi < _NET_ABI:
+        return _Ruleset(fs=handled, net=0, scoped=0), _Ruleset.net.offset
+    if abi < _SCOPE_ABI:
+        return _Ruleset(fs=handled, net=_NET_BIND_AND_CONNECT_TCP, scoped=0), _Ruleset.scoped.offset
+    whole = _Ruleset(fs=handled, net=_NET_BIND_AND_CONNECT_TCP, scoped=_SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS)
+    return whole, ctypes.sizeof(whole)
 
 
 def _grant(ruleset: int, path: str, rights: int) -> None:
