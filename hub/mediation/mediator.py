@@ -26,6 +26,7 @@ from hub.errors import (
     ConsentRefused,
     ConsentRequired,
     DeadlineExceeded,
+    DecisionInvalid,
     FunctionNotFound,
     ObligationUnfulfilled,
     PolicyDenied,
@@ -236,7 +237,11 @@ class Mediator:
 
     async def _decide(self, call: Call) -> None:
         verdict = await self._pdp.decide(call.document)
-        while verdict.decision.grant is not None and not self._grants.use_up(verdict.decision.grant):
+        while (grant := verdict.decision.grant) is not None:
+            if all(offered["id"] != grant for offered in call.document["grants"]):
+                raise DecisionInvalid(f"the policies decide by the grant {grant}, which is not in the access request")
+            if self._grants.use_up(grant):
+                break
             # Another request used the grant up between the question and the answer.
             self._describe(call)
             verdict = await self._pdp.decide(call.document)

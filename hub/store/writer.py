@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import SQLAlchemyError
 
 from hub.errors import AuditUnavailable
 
@@ -115,7 +114,7 @@ class GroupWriter:
                         end += 1
                     connection.execute(statement, [write.parameters for write in writes[start:end]])
                     start = end
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # whatever it is: without this thread nothing is ever written again
             return error
         committed()
         return None
