@@ -159,6 +159,11 @@ async def ask(session: Session, *requests: dict[str, Any], through: str = "relay
     return answer.result
 
 
+def unsaid(function: str, **arguments: Any) -> dict[str, Any]:
+    """Return a request to `ask` for, in a form in which its arguments are not the user's own words."""
+    return {"function": function, "text": json.dumps(arguments, separators=(",", ":"))}
+
+
 async def runs(session: Session) -> list[str]:
     """Return the functions of the vault that have really run, in order."""
     answer: Answer = await session.invoke("vault.runs", {})
