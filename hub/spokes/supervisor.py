@@ -73,7 +73,9 @@ class SpokeEvent:
 class Spoke:
     """One running spoke, as its callers see it."""
 
-    def __init__(self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel, retire: Callable[[Spoke, str], None]
+    ) -> None:
         self.key = key
         self.process = process
         self.channel = channel
@@ -81,6 +83,7 @@ class Spoke:
         self.stub: spoke_pb2_grpc.SpokeServiceAsyncStub = spoke_pb2_grpc.SpokeServiceStub(channel)
         self.last_used = time.monotonic()
         self._calls = 0
+        self._retire = retire
         self.suspected = asyncio.Event()
 
     @property
@@ -106,6 +109,10 @@ class Spoke:
     def suspect(self) -> None:
         """Say that a call in it did not end in time: it is asked for a sign of life, and ended if it gives none."""
         self.suspected.set()
+
+    def lost(self) -> None:
+        """Say that its connection broke: it takes no more calls, and the next one starts another."""
+        self._retire(self, "went away")
 
 
 class Supervisor:
@@ -135,6 +142,7 @@ class Supervisor:
         self._on_event = on_event
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._destroying: set[asyncio.Task[None]] = set()
         self._open_sessions: set[str] = set()
         self._counter = 0
 
@@ -150,6 +158,7 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(self._end(key, "hub stopped") for key in list(self._spokes)))
+        await asyncio.gather(*self._destroying)
 
     @property
     def running(self) -> list[SpokeKey]:
@@ -220,7 +229,7 @@ class Supervisor:
                 entry=app.manifest.entry,
             )
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
-            del self._spokes[key]
+            self._spokes.pop(key, None)  # it may have been ended while it started
             shutil.rmtree(socket_directory, ignore_errors=True)
             _log.error("spoke not started", app=key.app, user=key.user, error=str(error))
             self._on_event(SpokeEvent(key, "start failed", {"error": f"{type(error).__name__}: {error}"}))
@@ -230,7 +239,7 @@ class Supervisor:
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
         channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=_CHANNEL_OPTIONS)
-        spoke = Spoke(key, process, channel)
+        spoke = Spoke(key, process, channel, self._retire)
         self._on_event(
             SpokeEvent(key, "started", {"pid": process.pid, "milliseconds": round(process.start_milliseconds, 1)})
         )
@@ -248,28 +257,40 @@ class Supervisor:
                 finally:
                     suspected.cancel()
                 if ended.done():
-                    return await self._end(spoke.key, "process ended", only=spoke)
+                    return self._retire(spoke, "process ended")
                 spoke.suspected.clear()
                 if not await _answers(spoke.channel):
-                    return await self._end(spoke.key, "stopped answering", only=spoke)
+                    return self._retire(spoke, "stopped answering")
         finally:
             ended.cancel()
 
-    async def _end(self, key: SpokeKey, why: str, *, only: Spoke | None = None) -> None:
-        """End a spoke; with `only`, not one that was started in its place since."""
-        starting = self._spokes.get(key)
-        if starting is None or (only is not None and not (starting.done() and starting.result() is only)):
+    def _retire(self, spoke: Spoke, why: str) -> None:
+        """Take a spoke out of use at once, and end it beside; one that was started in its place since stays."""
+        starting = self._spokes.get(spoke.key)
+        if starting is None or not starting.done() or starting.cancelled() or starting.exception() is not None:
             return
-        del self._spokes[key]
+        if starting.result() is spoke:
+            del self._spokes[spoke.key]
+            task = asyncio.create_task(self._destroy(spoke, why))
+            self._destroying.add(task)
+            task.add_done_callback(self._destroying.discard)
+
+    async def _end(self, key: SpokeKey, why: str) -> None:
+        starting = self._spokes.pop(key, None)
+        if starting is None:
+            return
         starting.cancel()
         try:
             spoke = await starting
         except (asyncio.CancelledError, SpokeUnavailable):
             return
+        await self._destroy(spoke, why)
+
+    async def _destroy(self, spoke: Spoke, why: str) -> None:
         await spoke.process.kill()
         await spoke.channel.close()
         shutil.rmtree(spoke.process.socket_path.parent, ignore_errors=True)
-        self._on_event(SpokeEvent(key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
+        self._on_event(SpokeEvent(spoke.key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
 
     async def _reap_idle(self) -> None:
         while True:
