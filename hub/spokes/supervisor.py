@@ -229,13 +229,13 @@ class Supervisor:
                 entry=app.manifest.entry,
             )
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
-            self._spokes.pop(key, None)  # it may have been ended while it started
+            self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
             _log.error("spoke not started", app=key.app, user=key.user, error=str(error))
             self._on_event(SpokeEvent(key, "start failed", {"error": f"{type(error).__name__}: {error}"}))
             raise SpokeUnavailable(f"{key.app}: {error}") from error
         except BaseException:
-            self._spokes.pop(key, None)
+            self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
         channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=_CHANNEL_OPTIONS)
@@ -245,6 +245,11 @@ class Supervisor:
         )
         self._watch(self._guard(spoke))
         return spoke
+
+    def _forget_start(self, key: SpokeKey) -> None:
+        # It may have been ended while it started, and another may be starting in its place.
+        if self._spokes.get(key) is asyncio.current_task():
+            del self._spokes[key]
 
     async def _guard(self, spoke: Spoke) -> None:
         """Wait until the spoke's process ends or it stops answering; then forget it."""
