@@ -85,9 +85,10 @@ class Caller:
         """The labels of all that was ever delivered to the asker."""
         return self.session.given.get(self.app.name, NONE) if self.app is not None else NONE
 
-    def calling(self, app: RegisteredApp) -> Caller:
-        """Return the caller that an app is, while it works on a call of this one."""
-        return Caller(session=self.session, app=app, chain=(*self.chain, app.name), deadline=self.deadline)
+    def calling(self, app: RegisteredApp, *, now: float) -> Caller:
+        """Return the caller that an app is, while it works on a call of this one, in its own time or what is left."""
+        deadline = min(self.deadline, now + app.manifest.limits.call_seconds)
+        return Caller(session=self.session, app=app, chain=(*self.chain, app.name), deadline=deadline)
 
 
 def user_caller(session: SessionState, *, deadline: float) -> Caller:

@@ -321,10 +321,9 @@ class Mediator:
         permit = self._permits.issue(
             decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
         )
+        callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
         try:
-            text = await self._forwarder.run(
-                spoke, permit, deadline=call.caller.deadline, asks=_SpokeAsks(self, call.caller.calling(target.app))
-            )
+            text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=_SpokeAsks(self, callee))
         finally:
             # Even how and when a call fails tells its caller something of what the target knows; it may know it now,
             # which is no reason to give it the rest.

@@ -80,7 +80,9 @@ class Limits(_Document):
     file_mb: int = Field(default=64, ge=1, le=8192, description="Largest file that it may write, in MiB.")
     open_files: int = Field(default=256, ge=32, le=4096, description="Most open file descriptors.")
     threads: int = Field(default=64, ge=8, le=1024, description="Most threads.")
-    call_seconds: int = Field(default=30, ge=1, le=600, description="Longest call, in seconds.")
+    call_seconds: int = Field(
+        default=120, ge=1, le=3600, description="Longest call, in seconds, with all that it asks for and waits for."
+    )
 
 
 class Manifest(_Document):

@@ -28,7 +28,7 @@ ONCE = decision_pb2.GRANT_SCOPE_ONCE
 SESSION = decision_pb2.GRANT_SCOPE_SESSION
 
 VAULT, RELAY = APPS / "vault", APPS / "relay"
-MISBEHAVING, HOSTILE_FRAMES = APPS / "misbehaving", APPS / "hostile_frames"
+MISBEHAVING, HOSTILE_FRAMES, BRIEF = APPS / "misbehaving", APPS / "hostile_frames", APPS / "brief"
 
 # Decides everything alike, in the contract's shape: a defence that is off.
 FIXED = """package spokegate

@@ -13,6 +13,7 @@ import pytest
 from hub.app import serve
 from hub.client import HubClient, Session
 from tests.support.live import (
+    BRIEF,
     MISBEHAVING,
     RELAY,
     VAULT,
@@ -253,3 +254,11 @@ async def test_a_stopped_hub_leaves_no_process_and_no_socket_behind() -> None:
         slow = [id_ for kind, id_, body in rows if kind == "decision" and body["function"] == "vault.slow"]
         assert [body["outcome"] for kind, id_, body in rows if kind == "outcome" and id_ in slow] == ["CANCELLED"]
         assert [body["what"] for kind, _, body in rows if kind == "hub"] == ["started", "stopping"]
+
+
+async def test_a_call_ends_at_the_limit_that_its_manifest_sets() -> None:
+    async with live(BRIEF) as hub, hub.client.session() as session:
+        began = time.monotonic()
+        error = await refused(session.invoke("brief.linger", {}))
+        assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        assert 1.0 <= time.monotonic() - began < 10.0

@@ -30,7 +30,7 @@ def problems(directory: Path) -> list[Problem]:
 def test_a_good_manifest_loads_with_its_defaults(tmp_path: Path) -> None:
     manifest = load_manifest(write_app(tmp_path) / "app.yaml")
     assert manifest.name == "metro_hail"
-    assert manifest.limits == Limits(memory_mb=256, file_mb=64, open_files=256, threads=64, call_seconds=30)
+    assert manifest.limits == Limits(memory_mb=256, file_mb=64, open_files=256, threads=64, call_seconds=120)
     assert manifest.functions["estimate_fare"].labels.confidentiality == ("place",)
     with pytest.raises(Exception, match="frozen"):
         manifest.name = "other"  # type: ignore[misc]
