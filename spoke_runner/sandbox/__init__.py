@@ -1,7 +1,8 @@
 """The sandbox runner: starts an app in a process of its own that can reach nothing but the hub.
 
-`launch` and the warm `Zygote.launch` are the ways in; `preflight` says what this host can do. The names are loaded when they are first used, because
-the first stage of a spoke lives in this package too and should not load the launcher into the sandbox.
+`launch` starts a spoke cold, a `Zygote` warm; `preflight` says what this host can do. The names are loaded when they
+are first used, because the first stage of a spoke lives in this package too and should not load the launcher into the
+sandbox.
 
 Invariants:
     * There is one level here, `strict`. What cannot be built is refused with the layer, the reason and the mend.

@@ -2,8 +2,8 @@
 
 It is run as a file, with the number of its control socket as the only argument, because none of the project's packages
 can be found before it has run. An ordinary import would tie every module to a path of the host, which a spoke neither
-sees nor should know: `grpc.experimental`, imported late by an app, would be looked for where nothing is. So every module
-is read from its host path, and is told the path at which the spoke sees the same file.
+sees nor should know: a submodule that an app imports late would be looked for where nothing is. So every module is read
+from its host path, and is told the path at which the spoke sees the same file.
 
 Tried and rejected:
     * Running the zygote in a mount namespace of its own, with the paths of the inside: an ordinary user's zygote would
@@ -22,13 +22,14 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
-from typing import Final
+from typing import Any, Final
 
 _MAX_BYTES: Final = 1 << 16
+_HIGHEST_FD: Final = 2**31 - 1
 
 
 class Moves:
@@ -46,10 +47,10 @@ class Moves:
         return _exchanged(path, self.pairs)
 
 
-def _exchanged(path: str, pairs: object) -> str:
-    for old, new in pairs:  # type: ignore[attr-defined]
+def _exchanged(path: str, pairs: Iterable[tuple[str, str]]) -> str:
+    for old, new in pairs:
         if path == old or path.startswith(old + "/"):
-            return str(new) + path[len(old) :]
+            return new + path[len(old) :]
     return path
 
 
@@ -90,7 +91,7 @@ class MovedFinder(MetaPathFinder):
     def _moved(self, spec: ModuleSpec) -> ModuleSpec:
         places = spec.submodule_search_locations
         inside_places = None if places is None else [self._moves.inside(place) for place in places]
-        if spec.origin is None or isinstance(spec.loader, type(None)) or not spec.has_location:
+        if spec.origin is None or spec.loader is None or not spec.has_location:
             namespace = ModuleSpec(spec.name, None, is_package=True)
             namespace.submodule_search_locations = inside_places
             return namespace
@@ -113,10 +114,10 @@ class _MovedSource(SourceFileLoader):
         super().__init__(fullname, path)
         self._moves = moves
 
-    def get_data(self, path: str) -> bytes:  # type: ignore[override]
+    def get_data(self, path: str) -> bytes:
         return super().get_data(self._moves.host(path))
 
-    def path_stats(self, path: str) -> object:  # type: ignore[override]
+    def path_stats(self, path: str) -> Mapping[str, Any]:
         return super().path_stats(self._moves.host(path))
 
 
@@ -152,7 +153,11 @@ def settle(finder: MovedFinder, import_path: Sequence[str]) -> None:
 
 def main() -> None:
     """Import everything, serve as zygote; and, in each process that it forks, run the first stage of a spoke."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    number = int(sys.argv[1])
+    # uvloop closes nothing in what it starts, so what the hub was left with by its own parent arrives here.
+    os.closerange(3, number)
+    os.closerange(number + 1, _HIGHEST_FD)
+    control = socket.socket(fileno=number)
     given = json.loads(control.recv(_MAX_BYTES))
     finder = MovedFinder(Moves(given["moves"]), given["import_path"])
     sys.meta_path.insert(0, finder)

@@ -109,7 +109,7 @@ class WarmRemains(Remains):
             code = _KILLED
             # Where the hub is the first process of a container, orphans are its own to reap.
             with suppress(ChildProcessError):
-                os.waitpid(self._pid, os.WNOHANG)
+                os.waitpid(self._pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
         self._holder.close()
         return code
 
@@ -167,8 +167,8 @@ async def begin_warm(beginning: Beginning, connection: Connection) -> WarmRemain
     try:
         process = await asyncio.create_subprocess_exec(
             *beginning.line,
-            stdin=far,
-            stdout=far,
+            stdin=far.fileno(),
+            stdout=far.fileno(),
             stderr=beginning.channels.output_write,
             env={},
             cwd="/",
