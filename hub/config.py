@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hub.spokes.manifest import Label, Name, ResultLabels
 from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
@@ -50,8 +50,17 @@ class ClientConfig(_Document):
     user: UserName = Field(description="The user.")
     roles: tuple[str, ...] = Field(default=(), description="The user's roles, for the policies.")
     socket: str = Field(
-        default="hub.sock", description="The socket's name in the runtime directory.", pattern=r"^[\w.-]+$"
+        default="hub.sock",
+        description="The socket's name in the runtime directory; it ends in `.sock`.",
+        pattern=r"^[\w-][\w.-]*\.sock$",
     )
+
+    @field_validator("socket")
+    @classmethod
+    def _not_the_hubs_own(cls, value: str) -> str:
+        if value == "opa.sock":
+            raise ValueError("the hub's OPA listens there: choose another name")
+        return value
 
 
 class LimitsConfig(_Document):

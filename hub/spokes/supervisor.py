@@ -171,8 +171,14 @@ class Supervisor:
             if len(self._spokes) >= self._max_spokes:
                 raise QuotaExceeded(f"{len(self._spokes)} spokes are running, {self._max_spokes} may")
             starting = self._spokes[key] = asyncio.create_task(self._start(app, key))
-        # Shielded: a caller that goes away must not end a start that others wait for.
-        return await asyncio.shield(starting)
+        try:
+            # Shielded: a caller that goes away must not end a start that others wait for.
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if starting.cancelled() and caller is not None and not caller.cancelling():
+                raise SpokeUnavailable(f"{app.name}: was ended while it started") from None
+            raise
 
     def open_session(self, session: str) -> None:
         """Let spokes be started for a session."""

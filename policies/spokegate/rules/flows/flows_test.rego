@@ -197,3 +197,17 @@ test_caller_to_uncleared_where_it_is_not_known[pointer] if {
 	codes := {denial.code | some denial in denials}
 	"flows.caller_to_uncleared" in codes
 }
+
+test_only_a_spoke_has_a_clearance if {
+	document := request([result, carried, caller_clearance(["contact", "health"]), {"/subject/type": "planner"}])
+	denials := flows.deny with input as testing.patched_in_turn(document, [target_clearance(["contact", "health"])])
+	codes := {denial.code | some denial in denials}
+	codes == {"flows.caller_to_uncleared", "flows.result_to_uncleared"}
+}
+
+test_only_a_spoke_is_within_an_app if {
+	document := request([testing.own, result, carried, {"/subject/type": "planner"}])
+	denials := flows.deny with input as document
+	codes := {denial.code | some denial in denials}
+	codes == {"flows.caller_to_uncleared", "flows.result_to_uncleared"}
+}

@@ -16,8 +16,8 @@ parts := {"deny", "ask", "allow", "obligations", "review_result"}
 #   code: site.malformed
 deny contains reason if {
 	some part in parts
-	is_string(type_name(data.site[part]))
-	not sound(part, data.site[part])
+	given := data.site[part]
+	not sound(part, given)
 	reason := reasons.of(rego.metadata.chain(), {"part": part})
 }
 
