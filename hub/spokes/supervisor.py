@@ -178,6 +178,10 @@ class Supervisor:
         """
         key = SpokeKey(app=app.name, user=user, session=session)
         starting = self._spokes.get(key)
+        if starting is not None and (dead := _ended(starting)) is not None:
+            # The call that it died of may be answered before its guard has heard.
+            await self._end(key, "process ended", only=dead)
+            starting = self._spokes.get(key)
         if starting is None:
             if session not in self._open_sessions:
                 raise SpokeUnavailable(f"{app.name}: its session is closed")
@@ -307,6 +311,13 @@ class Supervisor:
         task: asyncio.Task[None] = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _ended(starting: asyncio.Task[Spoke]) -> Spoke | None:
+    """Return the spoke of a start that succeeded, if it has ended since."""
+    if not starting.done() or starting.cancelled() or starting.exception() is not None:
+        return None
+    return None if starting.result().process.running else starting.result()
 
 
 async def _answers(channel: grpc.aio.Channel) -> bool:

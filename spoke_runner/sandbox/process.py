@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,15 @@ class Remains:
         self.pidfd: int | None = None
         self._lock = asyncio.Lock()
 
+    @property
+    def running(self) -> bool:
+        """Whether the process inside has not ended."""
+        if self.pidfd is None:
+            return False
+        ends = select.poll()
+        ends.register(self.pidfd, select.POLLIN)
+        return not ends.poll(0)
+
     async def enter(self, channels: Channels) -> None:
         """Let the first stage have its ends of the channels."""
         channels.hand_over()
@@ -50,7 +60,7 @@ class Remains:
 
     async def wait(self) -> int:
         """Wait for the end, and until all output is read."""
-        code = await self._ended()
+        code = await self.ended()
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.pipe.closed), REAP_SECONDS)
         return code
@@ -71,8 +81,8 @@ class Remains:
                 self._let_go()
                 self.socket_path.unlink(missing_ok=True)
 
-    async def _ended(self) -> int:
-        """Wait until the spoke has ended, and return its code."""
+    async def ended(self) -> int:
+        """Wait for the end, and return the code; what is around the spoke may still be ending."""
         return await self.process.wait()
 
     async def _end(self) -> None:
@@ -114,9 +124,17 @@ class SpokeProcess:
         """The last lines that it wrote: text from an untrusted source, made printable."""
         return self._remains.tail.lines()
 
+    @property
+    def running(self) -> bool:
+        """Whether it runs; asks the kernel now."""
+        return self._remains.running
+
     async def wait(self) -> int:
-        """Wait until it ends; return its exit code, or 128 and the signal's number."""
-        return await self._remains.wait()
+        """Wait until it ends; return its exit code, or 128 and the signal's number.
+
+        Returns at once then, because the next call should not find it; `kill` sees to what is left of it.
+        """
+        return await self._remains.ended()
 
     async def kill(self) -> None:
         """Kill it, reap it, remove its socket. May be called at any time, and more than once."""

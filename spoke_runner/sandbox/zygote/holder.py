@@ -133,12 +133,11 @@ class WarmRemains(Remains):
         await self.process.wait()
         raise explain(self.tail.lines())
 
-    async def _ended(self) -> int:
+    async def ended(self) -> int:
+        """Wait for the end (see `Remains.ended`)."""
         if self._life is None:
             return await self.process.wait()
-        code = await asyncio.shield(self._life)
-        await self.process.wait()
-        return code
+        return await asyncio.shield(self._life)
 
     async def _end(self) -> None:
         if self._entering is not None:

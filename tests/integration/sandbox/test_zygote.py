@@ -159,7 +159,7 @@ async def test_when_the_zygote_dies_its_spokes_do_and_the_next_start_has_a_new_o
             codes = [await spoke.wait() for spoke in spokes]
 
         assert codes == [128 + signal.SIGKILL] * 2
-        assert processes_of(shop.root) == []
+        await until(lambda: processes_of(shop.root) == [])
         for spoke in spokes:
             await spoke.kill()
         again = await start(zygote, shop, "c")
@@ -194,7 +194,7 @@ async def test_when_a_part_of_a_spoke_dies_the_rest_does(victim: str) -> None:
         async with asyncio.timeout(10):
             assert await spoke.wait() == 128 + signal.SIGKILL
 
-        assert processes_of(shop.root) == []
+        await until(lambda: processes_of(shop.root) == [])
         assert zygotes_and_forks() == list(zygote.pids)
         await spoke.kill()
 
