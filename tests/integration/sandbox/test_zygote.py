@@ -213,7 +213,7 @@ async def test_what_a_fork_cannot_have_is_refused_and_not_approximated() -> None
         with pytest.raises(ZygoteUnavailable, match="other limits of stack"):
             await zygote.launch(spec, entry="plain:app")
 
-        other = replace(shop.spec(APPS / "plain"), python=replace(discover_python(), hidden=()))
+        other = replace(shop.spec(APPS / "plain"), python=replace(discover_python(), import_path=()))
         with pytest.raises(ZygoteUnavailable, match="another Python"):
             await zygote.launch(other, entry="plain:app")
 
