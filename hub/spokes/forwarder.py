@@ -231,6 +231,7 @@ def _failure_of(spoke: Spoke, error: grpc.aio.AioRpcError) -> SpokegateError:
             spoke.suspect()
             return DeadlineExceeded(f"{spoke.name}: the deadline passed")
         case grpc.StatusCode.UNAVAILABLE:
+            spoke.lost()
             return SpokeUnavailable(f"{spoke.name} went away: {error.details()}")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return AppFailed(f"{spoke.name}: a frame is too large: {error.details()}")

@@ -75,7 +75,9 @@ class SpokeEvent:
 class Spoke:
     """One running spoke, as its callers see it."""
 
-    def __init__(self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel, retire: Callable[[Spoke, str], None]
+    ) -> None:
         self.key = key
         self.process = process
         self.channel = channel
@@ -83,6 +85,7 @@ class Spoke:
         self.stub: spoke_pb2_grpc.SpokeServiceAsyncStub = spoke_pb2_grpc.SpokeServiceStub(channel)
         self.last_used = time.monotonic()
         self._calls = 0
+        self._retire = retire
         self.suspected = asyncio.Event()
 
     @property
@@ -108,6 +111,10 @@ class Spoke:
     def suspect(self) -> None:
         """Say that a call in it did not end in time: it is asked for a sign of life, and ended if it gives none."""
         self.suspected.set()
+
+    def lost(self) -> None:
+        """Say that its connection broke: it takes no more calls, and the next one starts another."""
+        self._retire(self, "went away")
 
 
 class Supervisor:
@@ -144,6 +151,7 @@ class Supervisor:
         self._zygote = Zygote(on_event=on_zygote_event)
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._destroying: set[asyncio.Task[None]] = set()
         self._open_sessions: set[str] = set()
         self._counter = 0
 
@@ -161,6 +169,7 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             await asyncio.gather(*(self._end(key, "hub stopped") for key in list(self._spokes)))
+            await asyncio.gather(*self._destroying)
         finally:
             await self._zygote.__aexit__(None, None, None)
 
@@ -178,10 +187,6 @@ class Supervisor:
         """
         key = SpokeKey(app=app.name, user=user, session=session)
         starting = self._spokes.get(key)
-        if starting is not None and (dead := _ended(starting)) is not None:
-            # The call that it died of may be answered before its guard has heard.
-            await self._end(key, "process ended", only=dead)
-            starting = self._spokes.get(key)
         if starting is None:
             if session not in self._open_sessions:
                 raise SpokeUnavailable(f"{app.name}: its session is closed")
@@ -235,17 +240,17 @@ class Supervisor:
             )
             process, way = await self._launch(app, key, spec)
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
-            del self._spokes[key]
+            self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
             _log.error("spoke not started", app=key.app, user=key.user, error=str(error))
             self._on_event(SpokeEvent(key, "start failed", {"error": f"{type(error).__name__}: {error}"}))
             raise SpokeUnavailable(f"{key.app}: {error}") from error
         except BaseException:
-            self._spokes.pop(key, None)
+            self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
         channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=_CHANNEL_OPTIONS)
-        spoke = Spoke(key, process, channel)
+        spoke = Spoke(key, process, channel, self._retire)
         self._on_event(
             SpokeEvent(
                 key,
@@ -265,6 +270,11 @@ class Supervisor:
                 self._on_event(SpokeEvent(key, "no warm start, so a cold one", {"error": str(error)}))
         return await launch(spec, entry=app.manifest.entry), "cold"
 
+    def _forget_start(self, key: SpokeKey) -> None:
+        # It may have been ended while it started, and another may be starting in its place.
+        if self._spokes.get(key) is asyncio.current_task():
+            del self._spokes[key]
+
     async def _guard(self, spoke: Spoke) -> None:
         """Wait until the spoke's process ends or it stops answering; then forget it."""
         ended = asyncio.create_task(spoke.process.wait())
@@ -276,28 +286,40 @@ class Supervisor:
                 finally:
                     suspected.cancel()
                 if ended.done():
-                    return await self._end(spoke.key, "process ended", only=spoke)
+                    return self._retire(spoke, "process ended")
                 spoke.suspected.clear()
                 if not await _answers(spoke.channel):
-                    return await self._end(spoke.key, "stopped answering", only=spoke)
+                    return self._retire(spoke, "stopped answering")
         finally:
             ended.cancel()
 
-    async def _end(self, key: SpokeKey, why: str, *, only: Spoke | None = None) -> None:
-        """End a spoke; with `only`, not one that was started in its place since."""
-        starting = self._spokes.get(key)
-        if starting is None or (only is not None and not (starting.done() and starting.result() is only)):
+    def _retire(self, spoke: Spoke, why: str) -> None:
+        """Take a spoke out of use at once, and end it beside; one that was started in its place since stays."""
+        starting = self._spokes.get(spoke.key)
+        if starting is None or not starting.done() or starting.cancelled() or starting.exception() is not None:
             return
-        del self._spokes[key]
+        if starting.result() is spoke:
+            del self._spokes[spoke.key]
+            task = asyncio.create_task(self._destroy(spoke, why))
+            self._destroying.add(task)
+            task.add_done_callback(self._destroying.discard)
+
+    async def _end(self, key: SpokeKey, why: str) -> None:
+        starting = self._spokes.pop(key, None)
+        if starting is None:
+            return
         starting.cancel()
         try:
             spoke = await starting
         except (asyncio.CancelledError, SpokeUnavailable):
             return
+        await self._destroy(spoke, why)
+
+    async def _destroy(self, spoke: Spoke, why: str) -> None:
         await spoke.process.kill()
         await spoke.channel.close()
         shutil.rmtree(spoke.process.socket_path.parent, ignore_errors=True)
-        self._on_event(SpokeEvent(key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
+        self._on_event(SpokeEvent(spoke.key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
 
     async def _reap_idle(self) -> None:
         while True:
@@ -311,13 +333,6 @@ class Supervisor:
         task: asyncio.Task[None] = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _ended(starting: asyncio.Task[Spoke]) -> Spoke | None:
-    """Return the spoke of a start that succeeded, if it has ended since."""
-    if not starting.done() or starting.cancelled() or starting.exception() is not None:
-        return None
-    return None if starting.result().process.running else starting.result()
 
 
 async def _answers(channel: grpc.aio.Channel) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -33,15 +32,6 @@ class Remains:
         self.socket_path = socket_path
         self.pidfd: int | None = None
         self._lock = asyncio.Lock()
-
-    @property
-    def running(self) -> bool:
-        """Whether the process inside has not ended."""
-        if self.pidfd is None:
-            return False
-        ends = select.poll()
-        ends.register(self.pidfd, select.POLLIN)
-        return not ends.poll(0)
 
     async def enter(self, channels: Channels) -> None:
         """Let the first stage have its ends of the channels."""
@@ -123,11 +113,6 @@ class SpokeProcess:
     def logs(self) -> tuple[str, ...]:
         """The last lines that it wrote: text from an untrusted source, made printable."""
         return self._remains.tail.lines()
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs; asks the kernel now."""
-        return self._remains.running
 
     async def wait(self) -> int:
         """Wait until it ends; return its exit code, or 128 and the signal's number.

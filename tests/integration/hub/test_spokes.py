@@ -152,6 +152,14 @@ async def test_an_output_flood_harms_nobody(session: Session) -> None:
     assert (await flooding).result == 4 << 20
 
 
+async def test_a_million_values_are_refused_and_keep_nobody_waiting(session: Session) -> None:
+    await session.invoke("vault.runs", {})
+    flooding = [asyncio.create_task(refused(echo(session, [1] * 400_000))) for _ in range(3)]
+    for _ in range(5):
+        await asyncio.wait_for(session.invoke("vault.runs", {}), 5)
+    assert {error.reason for error in await asyncio.gather(*flooding)} == {"QUOTA_EXCEEDED"}
+
+
 async def test_a_failure_below_is_a_refusal_above(session: Session) -> None:
     asked = [{"function": "misbehaving.die"}, {"function": "misbehaving.wrong_result"}, {"function": "vault.runs"}]
     died, wrong, fine = await ask(session, *asked)

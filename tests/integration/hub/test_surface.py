@@ -15,10 +15,12 @@ from hub.app import HubRunning, serve
 from hub.client import Session
 from tests.support.live import (
     ONCE,
+    RELAY,
     SESSION,
     VAULT,
     Live,
     Person,
+    app,
     ask,
     configured,
     live,
@@ -105,17 +107,15 @@ async def test_a_decision_can_be_explained_from_the_access_request_it_was_made_o
     assert [reason.code for reason in explained.record.decision.reasons] == ["direct.user_call"]
 
 
-async def test_decisions_come_newest_first_with_caller_chain_and_outcome(session: Session) -> None:
-    await ask(session, {"function": "vault.read_mail"})
-    records = {
-        (record.action, record.function): record
-        for record in await session.client.decisions()
-        if record.session_id == session.id
-    }
-    below = records["invoke", "vault.read_mail"]
+async def test_decisions_are_listed_with_caller_chain_outcome_and_the_one_they_follow() -> None:
+    async with live(VAULT, app(RELAY, clearance=("health",))) as hub, hub.client.session() as session:
+        await ask(session, {"function": "vault.read_secret"})
+        records = {(record.action, record.function): record for record in await hub.client.decisions()}
+    below = records["invoke", "vault.read_secret"]
     assert (below.caller, list(below.chain), below.outcome) == ("relay", ["user", "relay"], "done")
-    review = records["return", "vault.read_mail"]
+    review = records["return", "vault.read_secret"]
     assert review.parent_decision_id == below.decision.decision_id
+    assert review.time.ToNanoseconds() > below.time.ToNanoseconds()
 
 
 async def test_a_session_grant_spares_the_next_prompt_until_it_is_revoked(hub: Live, session: Session) -> None:

@@ -96,6 +96,13 @@ def test_size_is_counted_in_bytes(text: str) -> None:
     assert read(text[:-3] + '"')
 
 
+@pytest.mark.parametrize("shape", [lambda n: [1] * n, lambda n: {str(i): {} for i in range(n)}])
+def test_values_are_counted(shape: Any) -> None:
+    read(json.dumps(shape(schema.MAX_VALUES - 1)))
+    with pytest.raises(QuotaExceeded):
+        read(json.dumps(shape(schema.MAX_VALUES)))
+
+
 def test_five_megabytes_are_refused() -> None:
     with pytest.raises(QuotaExceeded):
         read(json.dumps({"value": "x" * (5 << 20)}))

@@ -112,7 +112,6 @@ sound_obligation({"type": type, "on": on, "pointer": pointer}) if {
 }
 
 sound_obligation({"type": "max_result_bytes", "on": "result", "value": value}) if {
-	is_number(value)
 	value >= 0
 	floor(value) == value
 }
