@@ -97,6 +97,7 @@ async def serve(config: Config) -> AsyncIterator[Hub]:
                 idle_seconds=config.limits.spoke_idle_seconds,
                 max_spokes=config.limits.spokes,
                 on_event=lambda event: audit.record_later(_spoke_event(event)),
+                on_zygote_event=lambda what: record("zygote", what),
             )
         )
         grants = GrantStore(engine, audit)

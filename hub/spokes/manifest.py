@@ -103,6 +103,11 @@ class Manifest(_Document):
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
     )
     limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
+    isolation: Literal["warm", "cold"] = Field(
+        default="warm",
+        description="How its spokes start: `warm` from a process that has imported the SDK already, or `cold`, with an "
+        "address-space layout that no other app's spoke shares.",
+    )
 
 
 class ManifestInvalid(DocumentInvalid):

@@ -30,6 +30,8 @@ from spoke_runner.sandbox import (
     SandboxUnavailable,
     SpokeProcess,
     SpokeStartFailed,
+    Zygote,
+    ZygoteUnavailable,
     launch,
     spoke_uid,
 )
@@ -124,6 +126,11 @@ class Supervisor:
         idle_seconds: After how long without a call a spoke is ended.
         max_spokes: How many may run at once.
         on_event: Told of every start, end and failure.
+        on_zygote_event: Told, in a sentence, when what starts spokes warm is renewed or lost.
+
+    Invariants:
+        * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
+          cold, which is the same level of isolation, and both the reason and the way are events.
     """
 
     def __init__(
@@ -134,12 +141,14 @@ class Supervisor:
         idle_seconds: float,
         max_spokes: int,
         on_event: Callable[[SpokeEvent], None],
+        on_zygote_event: Callable[[str], None],
     ) -> None:
         self._data_root = data_root
         self._run_root = run_root
         self._idle_seconds = idle_seconds
         self._max_spokes = max_spokes
         self._on_event = on_event
+        self._zygote = Zygote(on_event=on_zygote_event)
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
@@ -149,6 +158,7 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         self._run_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._data_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._zygote.__aenter__()
         self._watch(self._reap_idle())
         return self
 
@@ -157,8 +167,11 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(self._end(key, "hub stopped") for key in list(self._spokes)))
-        await asyncio.gather(*self._destroying)
+        try:
+            await asyncio.gather(*(self._end(key, "hub stopped") for key in list(self._spokes)))
+            await asyncio.gather(*self._destroying)
+        finally:
+            await self._zygote.__aexit__(None, None, None)
 
     @property
     def running(self) -> list[SpokeKey]:
@@ -212,22 +225,20 @@ class Supervisor:
             socket_directory.mkdir(mode=0o700)
             data_directory = self.data_directory(key.app, key.user)
             limits = app.manifest.limits
-            process = await launch(
-                SandboxSpec(
-                    app=key.app,
-                    app_dir=app.path,
-                    data_dir=data_directory,
-                    socket_dir=socket_directory,
-                    uid=spoke_uid(self._data_root, data_directory),
-                    limits=Limits(
-                        memory_bytes=limits.memory_mb * _MEBIBYTE,
-                        file_bytes=limits.file_mb * _MEBIBYTE,
-                        open_files=limits.open_files,
-                        processes=limits.threads,
-                    ),
+            spec = SandboxSpec(
+                app=key.app,
+                app_dir=app.path,
+                data_dir=data_directory,
+                socket_dir=socket_directory,
+                uid=spoke_uid(self._data_root, data_directory),
+                limits=Limits(
+                    memory_bytes=limits.memory_mb * _MEBIBYTE,
+                    file_bytes=limits.file_mb * _MEBIBYTE,
+                    open_files=limits.open_files,
+                    processes=limits.threads,
                 ),
-                entry=app.manifest.entry,
             )
+            process, way = await self._launch(app, key, spec)
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
             self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
@@ -241,10 +252,23 @@ class Supervisor:
         channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=_CHANNEL_OPTIONS)
         spoke = Spoke(key, process, channel, self._retire)
         self._on_event(
-            SpokeEvent(key, "started", {"pid": process.pid, "milliseconds": round(process.start_milliseconds, 1)})
+            SpokeEvent(
+                key,
+                "started",
+                {"pid": process.pid, "milliseconds": round(process.start_milliseconds, 1), "isolation": way},
+            )
         )
         self._watch(self._guard(spoke))
         return spoke
+
+    async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
+        if app.manifest.isolation == "warm":
+            try:
+                return await self._zygote.launch(spec, entry=app.manifest.entry), "warm"
+            except ZygoteUnavailable as error:
+                _log.warning("no warm start", app=key.app, error=str(error))
+                self._on_event(SpokeEvent(key, "no warm start, so a cold one", {"error": str(error)}))
+        return await launch(spec, entry=app.manifest.entry), "cold"
 
     def _forget_start(self, key: SpokeKey) -> None:
         # It may have been ended while it started, and another may be starting in its place.

@@ -1,7 +1,8 @@
 """The sandbox runner: starts an app in a process of its own that can reach nothing but the hub.
 
-`launch` is the way in; `preflight` says what this host can do. The names are loaded when they are first used, because
-the first stage of a spoke lives in this package too and should not load the launcher into the sandbox.
+`launch` starts a spoke cold, a `Zygote` warm; `preflight` says what this host can do. The names are loaded when they
+are first used, because the first stage of a spoke lives in this package too and should not load the launcher into the
+sandbox.
 
 Invariants:
     * There is one level here, `strict`. What cannot be built is refused with the layer, the reason and the mend.
@@ -14,7 +15,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spoke_runner.sandbox.errors import CanaryFailed, SandboxError, SandboxUnavailable, SpokeStartFailed
+    from spoke_runner.sandbox.errors import (
+        CanaryFailed,
+        SandboxError,
+        SandboxUnavailable,
+        SpokeStartFailed,
+        ZygoteUnavailable,
+    )
     from spoke_runner.sandbox.launcher import launch
     from spoke_runner.sandbox.logs import LogTail
     from spoke_runner.sandbox.ownership import spoke_uid
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
     from spoke_runner.sandbox.runtime import Mount, PythonRuntime, discover_python
     from spoke_runner.sandbox.spec import Limits, SandboxSpec
     from spoke_runner.sandbox.trial import preflight
+    from spoke_runner.sandbox.zygote.keeper import Zygote
 
 __all__ = [
     "Canary",
@@ -39,6 +47,8 @@ __all__ = [
     "SandboxUnavailable",
     "SpokeProcess",
     "SpokeStartFailed",
+    "Zygote",
+    "ZygoteUnavailable",
     "discover_python",
     "launch",
     "preflight",
@@ -46,7 +56,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "errors": ("CanaryFailed", "SandboxError", "SandboxUnavailable", "SpokeStartFailed"),
+    "errors": ("CanaryFailed", "SandboxError", "SandboxUnavailable", "SpokeStartFailed", "ZygoteUnavailable"),
     "launcher": ("launch",),
     "logs": ("LogTail",),
     "ownership": ("spoke_uid",),
@@ -55,6 +65,7 @@ _HOMES = {
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
     "runtime": ("Mount", "PythonRuntime", "discover_python"),
     "spec": ("Limits", "SandboxSpec"),
+    "zygote.keeper": ("Zygote",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

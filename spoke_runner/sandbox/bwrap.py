@@ -30,12 +30,13 @@ _DEV_BYTES: Final = 64 * 1024
 BOOTSTRAP: Final = "import sys; sys.path += {path!r}; from spoke_runner.sandbox.inside import main; main()"
 
 
-def argv(spec: SandboxSpec, *, program: str) -> tuple[str, ...]:
-    """Return the command that runs a spoke's first stage in its namespaces.
+def argv(spec: SandboxSpec, *, program: str, holder: str | None = None) -> tuple[str, ...]:
+    """Return the command that runs a spoke's first stage in its namespaces, or a holder for it to enter them later.
 
     Args:
         spec: What the spoke is given.
         program: The path of `bwrap`.
+        holder: The path of a program that waits on its stdin and does nothing; it becomes visible inside, too.
     """
     runtime = spec.python
     line = [program]
@@ -58,8 +59,12 @@ def argv(spec: SandboxSpec, *, program: str) -> tuple[str, ...]:
     line += ["--ro-bind", str(spec.app_dir), str(APP_DIR)]
     line += ["--bind", str(spec.data_dir), str(DATA_DIR)]
     line += ["--bind", str(spec.socket_dir), str(SOCKET_DIR)]
+    if holder is not None:
+        line += ["--ro-bind", holder, holder]
     line += ["--remount-ro", "/dev", "--remount-ro", "/"]
     line += ["--chdir", str(DATA_DIR), "--"]
+    if holder is not None:
+        return (*line, holder)
     line += [str(runtime.executable), "-I", "-S", "-B", "-u", "-X", "utf8"]
     line += ["-c", BOOTSTRAP.format(path=[str(path) for path in runtime.import_path])]
     return tuple(line)

@@ -39,11 +39,14 @@ class Channels:
         """The spoke's end of the report socket."""
         return self._far_report.fileno()
 
-    async def started(self, log_pipe: LogPipe) -> None:
-        """Close the far ends, which the process has now, and begin to read its output."""
+    def hand_over(self) -> None:
+        """Close the far ends, which the spoke has now."""
         self._far_report.close()
         for end in (self.setup_read, self.output_write):
             self._close(end)
+
+    async def read_output(self, log_pipe: LogPipe) -> None:
+        """Begin to read the output."""
         self._open.discard(self._output_read)
         # The transport closes itself when the last process that holds the other end is gone.
         await asyncio.get_running_loop().connect_read_pipe(

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Final
 
 from spoke_runner.sandbox import bwrap
-from spoke_runner.sandbox.spec import SandboxSpec
+from spoke_runner.sandbox.spec import Limits, SandboxSpec
 
 _RIGHTS: Final = {"r": 4, "x": 1}
 
@@ -46,23 +46,30 @@ class Tools:
     bwrap: str
     prlimit: str
     setpriv: str
+    cat: str
 
 
-def argv(spec: SandboxSpec, *, tools: Tools, covers: tuple[Path, ...] = ()) -> tuple[str, ...]:
-    """Return the whole command that starts a spoke.
+def argv(spec: SandboxSpec, *, tools: Tools, covers: tuple[Path, ...] = (), warm: bool = False) -> tuple[str, ...]:
+    """Return the whole command that starts a spoke, or what holds the namespaces for one.
 
     Args:
         spec: What the spoke is given; its uid decides between the two forms.
         tools: Where the programs are.
         covers: As root, the directories that the spoke's uid cannot enter, from `closed_directories`.
+        warm: Whether the command only holds namespaces, which a process of the zygote enters.
     """
-    stack, core = spec.limits.stack_bytes, spec.limits.core_bytes
-    line = [tools.prlimit, f"--stack={stack}:{stack}", f"--core={core}:{core}", "--"]
+    line = limited(spec.limits, tools)
     if spec.uid is not None:
         line += _view(spec, tools.bwrap, covers)
         line += [tools.setpriv, "--reuid", str(spec.uid), "--regid", str(spec.uid), "--clear-groups"]
         line += ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
-    return (*line, *bwrap.argv(spec, program=tools.bwrap))
+    return (*line, *bwrap.argv(spec, program=tools.bwrap, holder=tools.cat if warm else None))
+
+
+def limited(limits: Limits, tools: Tools) -> list[str]:
+    """Return the words that set the limits which a program reads when it is executed."""
+    stack, core = limits.stack_bytes, limits.core_bytes
+    return [tools.prlimit, f"--stack={stack}:{stack}", f"--core={core}:{core}", "--"]
 
 
 def sources(spec: SandboxSpec) -> dict[Path, bool]:

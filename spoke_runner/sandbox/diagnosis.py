@@ -15,7 +15,7 @@ from spoke_runner.sandbox.command import Tools
 from spoke_runner.sandbox.errors import SandboxUnavailable
 
 MINIMUM_BWRAP: Final = (0, 8, 0)
-_PACKAGES: Final = {"bwrap": "bubblewrap", "prlimit": "util-linux", "setpriv": "util-linux"}
+_PACKAGES: Final = {"bwrap": "bubblewrap", "prlimit": "util-linux", "setpriv": "util-linux", "cat": "coreutils"}
 _INSTALLERS: Final = (
     ("apt-get", "sudo apt-get install -y {package}"),
     ("dnf", "sudo dnf install -y {package}"),
@@ -40,7 +40,7 @@ def find_tools() -> Tools:
     Raises:
         SandboxUnavailable: One is not installed.
     """
-    return Tools(bwrap=_find("bwrap"), prlimit=_find("prlimit"), setpriv=_find("setpriv"))
+    return Tools(bwrap=_find("bwrap"), prlimit=_find("prlimit"), setpriv=_find("setpriv"), cat=_find("cat"))
 
 
 def _find(program: str) -> str:

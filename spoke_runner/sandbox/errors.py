@@ -5,7 +5,8 @@ The tree::
     SandboxError
     ├── SandboxUnavailable    this host cannot build the level that was asked for; says which layer, why, and the mend
     ├── CanaryFailed          a wall was built and does not hold; the spoke was killed before any app code ran
-    └── SpokeStartFailed      the sandbox held, and the app did not come up in it
+    ├── SpokeStartFailed      the sandbox held, and the app did not come up in it
+    └── ZygoteUnavailable     no warm start can be had now; a cold one, of the same level, can
 """
 
 from __future__ import annotations
@@ -56,3 +57,7 @@ class SpokeStartFailed(SandboxError):
         super().__init__(detail)
         self.detail = detail
         self.logs = logs
+
+
+class ZygoteUnavailable(SandboxError):
+    """There is no zygote to fork a spoke from, or it cannot."""

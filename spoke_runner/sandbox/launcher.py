@@ -1,5 +1,8 @@
 """Start a spoke: build the command, look at what came up from both sides, and only then let it run the app.
 
+There are two ways: `launch` starts a new interpreter; the zygote's (see `zygote`) differs in how the first stage comes
+to life and how its end is noticed, and in nothing that is said here.
+
 The order, of which `docs/sandbox.md` is the long form::
 
     directories ─ command ─ bubblewrap ─ first stage seals itself ─ canaries ─┐
@@ -23,18 +26,18 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from spoke_runner.sandbox import command, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
 from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeStartFailed
 from spoke_runner.sandbox.inside.canaries import NAMES
+from spoke_runner.sandbox.inside.seal import REPORT_FD
 from spoke_runner.sandbox.logs import LogPipe, LogTail
-from spoke_runner.sandbox.outside import look
 from spoke_runner.sandbox.ownership import give
 from spoke_runner.sandbox.places import READY
 from spoke_runner.sandbox.process import Remains, SpokeProcess
@@ -45,8 +48,40 @@ Recipe = Callable[[int], tuple[tuple[str, ...], dict[str, Any]]]
 """From the number of the report descriptor to the command line and the set-up of the first stage."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a way of starting begins with.
+
+    Attributes:
+        line: The command.
+        channels: Both ends of everything, which the spoke is to get.
+        tail: Where its output is kept.
+        log_pipe: What drains its output.
+        spec: What it is given.
+    """
+
+    line: tuple[str, ...]
+    channels: Channels
+    tail: LogTail
+    log_pipe: LogPipe
+    spec: SandboxSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way of starting.
+
+    Attributes:
+        begin: Runs the command.
+        warm: Whether the command only holds the namespaces, and the first stage is forked into them.
+    """
+
+    begin: Callable[[Beginning], Awaitable[Remains]]
+    warm: bool
+
+
 async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0) -> SpokeProcess:
-    """Start a spoke at level `strict` and return it once it serves.
+    """Start a spoke at level `strict`, in a new interpreter, and return it once it serves.
 
     It dies with the thread that runs the event loop.
 
@@ -60,6 +95,11 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
         CanaryFailed: A wall does not hold.
         SpokeStartFailed: The app did not come up.
     """
+    return await launch_by(COLD, spec, entry=entry, timeout_seconds=timeout_seconds)
+
+
+async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds: float) -> SpokeProcess:
+    """Start a spoke in one of the two ways (see `launch`)."""
     spec, uid = _settled(spec)
     tools = find_tools()
     seccomp_filter = setup.filter_name()
@@ -74,10 +114,11 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
         covers = command.closed_directories(command.sources(spec), spec.uid)
 
     def recipe(report_fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
-        line = command.argv(spec, tools=tools, covers=covers)
+        line = command.argv(spec, tools=tools, covers=covers, warm=way.warm)
         return line, setup.setup(spec, entry=entry, report_fd=report_fd, seccomp_filter=seccomp_filter)
 
-    return await start(spec, recipe, uid=uid, gid=spec.uid or os.getegid(), timeout_seconds=timeout_seconds)
+    gid = spec.uid or os.getegid()
+    return await start(spec, recipe, uid=uid, gid=gid, timeout_seconds=timeout_seconds, way=way)
 
 
 def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
@@ -95,39 +136,53 @@ def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
     return replace(spec, **paths, uid=spec.uid if uid == 0 else None), spec.uid if uid == 0 and spec.uid else uid
 
 
-async def start(spec: SandboxSpec, recipe: Recipe, *, uid: int, gid: int, timeout_seconds: float) -> SpokeProcess:
-    """Run a command that ends in the first stage, judge what came up, and return it once it serves.
+async def _begin_cold(beginning: Beginning) -> Remains:
+    """Run a command that ends in the first stage."""
+    channels = beginning.channels
+    process = await asyncio.create_subprocess_exec(
+        *beginning.line,
+        stdin=channels.setup_read,
+        stdout=channels.output_write,
+        stderr=channels.output_write,
+        pass_fds=(channels.report_fd,),
+        env={},
+        cwd="/",
+        # Its own session, so that a Ctrl-C at the hub's terminal leaves the order of the ending to the hub.
+        start_new_session=True,
+    )
+    return Remains(process, beginning.tail, beginning.log_pipe, beginning.spec.socket_path)
+
+
+COLD: Final = Way(_begin_cold, warm=False)
+
+
+async def start(
+    spec: SandboxSpec, recipe: Recipe, *, uid: int, gid: int, timeout_seconds: float, way: Way = COLD
+) -> SpokeProcess:
+    """Bring a first stage to life, judge what came up, and return it once it serves.
 
     Raises:
         SandboxUnavailable: The command ended before the first stage reported.
         CanaryFailed: A wall does not hold.
         SpokeStartFailed: The app did not come up.
+        ZygoteUnavailable: A warm start was asked for and cannot be had.
     """
     began = time.monotonic()
     channels = Channels()
+    tail = LogTail(spec.limits.log_bytes_per_second)
+    log_pipe = LogPipe(tail, spec.limits.log_bytes_per_second)
     try:
-        line, document = recipe(channels.report_fd)
-        process = await asyncio.create_subprocess_exec(
-            *line,
-            stdin=channels.setup_read,
-            stdout=channels.output_write,
-            stderr=channels.output_write,
-            pass_fds=(channels.report_fd,),
-            env={},
-            cwd="/",
-            # Its own session, so that a Ctrl-C at the hub's terminal leaves the order of the ending to the hub.
-            start_new_session=True,
-        )
+        # A fork finds its descriptors in their places, a new interpreter under the numbers that they have here.
+        line, document = recipe(REPORT_FD if way.warm else channels.report_fd)
+        remains = await way.begin(Beginning(line, channels, tail, log_pipe, spec))
     except BaseException:
         channels.close()
         raise
-    tail = LogTail(spec.limits.log_bytes_per_second)
-    log_pipe = LogPipe(tail, spec.limits.log_bytes_per_second)
-    remains = Remains(process, tail, log_pipe, spec.socket_path)
     try:
         async with asyncio.timeout(timeout_seconds):
             # Shielded, because without a reader at the output nobody would see the end of the last process.
-            await asyncio.shield(channels.started(log_pipe))
+            await asyncio.shield(channels.read_output(log_pipe))
+            await remains.enter(channels)
             channels.send(setup.encode(document))
             pid, report = await _judged(channels, remains, uid, gid)
             channels.send(b"g")
@@ -136,6 +191,8 @@ async def start(spec: SandboxSpec, recipe: Recipe, *, uid: int, gid: int, timeou
                 await _not_ready(spec, remains, ready)
         _check_socket(spec, uid)
     except BaseException as error:
+        # The far ends too, when they were not handed over: the output ends only when nobody holds it.
+        channels.close()
         await asyncio.shield(remains.kill())
         if isinstance(error, TimeoutError):
             raise SpokeStartFailed(f"{spec.app} was not ready in {timeout_seconds} s", tail.lines()) from error
@@ -154,8 +211,7 @@ async def _judged(channels: Channels, remains: Remains, uid: int, gid: int) -> t
     if missing := document.get("missing"):
         raise SandboxUnavailable(missing["layer"], missing["why"], missing["mend"])
     try:
-        remains.pidfd = os.pidfd_open(pid)
-        outside = look(pid)
+        outside = remains.look(pid)
     except (OSError, KeyError, ValueError) as error:
         raise SandboxUnavailable(
             "inspection",

@@ -14,11 +14,12 @@ from spoke_runner.sandbox.report import NAMESPACES, Outside
 _CAPABILITIES: Final = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
-def look(pid: int) -> Outside:
+def look(pid: int, holder: int | None = None) -> Outside:
     """Return what the kernel says about a process.
 
     Args:
         pid: The host's pid of the process.
+        holder: The host's pid of the process in whose namespaces it should be, if it entered any.
 
     Raises:
         OSError: The process is gone, or its namespaces may not be seen.
@@ -29,14 +30,19 @@ def look(pid: int) -> Outside:
     facts = dict(
         line.split(":", 1) for line in (process / "status").read_text(errors="replace").splitlines() if ":" in line
     )
-    shared = [
-        name for name in NAMESPACES if (process / "ns" / name).readlink() == (Path("/proc/self/ns") / name).readlink()
-    ]
+    mine = _namespaces(process)
+    hubs = _namespaces(Path("/proc/self"))
+    meant = mine if holder is None else _namespaces(Path("/proc") / str(holder))
     return Outside(
         seccomp=int(facts["Seccomp"]),
         no_new_privs=int(facts["NoNewPrivs"]),
         capabilities={name: int(facts[name], 16) for name in _CAPABILITIES},
         uids=tuple(map(int, facts["Uid"].split())),
         gids=tuple(map(int, facts["Gid"].split())),
-        shared_namespaces=tuple(shared),
+        shared_namespaces=tuple(name for name in NAMESPACES if mine[name] == hubs[name]),
+        strange_namespaces=tuple(name for name in NAMESPACES if mine[name] != meant[name]),
     )
+
+
+def _namespaces(process: Path) -> dict[str, Path]:
+    return {name: (process / "ns" / name).readlink() for name in NAMESPACES}

@@ -14,10 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.logs import LogPipe, LogTail
-from spoke_runner.sandbox.report import SandboxReport
+from spoke_runner.sandbox.outside import look
+from spoke_runner.sandbox.report import Outside, SandboxReport
 
-_REAP_SECONDS: Final = 5.0
+REAP_SECONDS: Final = 5.0
 
 
 class Remains:
@@ -31,32 +33,50 @@ class Remains:
         self.pidfd: int | None = None
         self._lock = asyncio.Lock()
 
+    async def enter(self, channels: Channels) -> None:
+        """Let the first stage have its ends of the channels."""
+        channels.hand_over()
+
+    def look(self, pid: int) -> Outside:
+        """Look at the process that reported, and hold it from now on.
+
+        Raises:
+            OSError: It is gone, or may not be seen.
+            KeyError: The kernel does not state one of the facts.
+            ValueError: It states one in a form that is not known, or this is not the process that was started.
+        """
+        self.pidfd = os.pidfd_open(pid)
+        return look(pid)
+
     async def wait(self) -> int:
         """Wait for the end, and until all output is read."""
-        code = await self.process.wait()
+        code = await self.ended()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.pipe.closed), _REAP_SECONDS)
+            await asyncio.wait_for(asyncio.shield(self.pipe.closed), REAP_SECONDS)
         return code
 
     async def kill(self) -> None:
         """End everything, at once and for good."""
         async with self._lock:
-            self._signal()
+            await self._end()
             try:
-                await asyncio.wait_for(self.process.wait(), _REAP_SECONDS)
+                await asyncio.wait_for(self.process.wait(), REAP_SECONDS)
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()
             try:
                 # Every process of the spoke holds this pipe, so its end is the end of the last of them.
-                await asyncio.wait_for(asyncio.shield(self.pipe.closed), _REAP_SECONDS)
+                await asyncio.wait_for(asyncio.shield(self.pipe.closed), REAP_SECONDS)
             finally:
-                if self.pidfd is not None:
-                    os.close(self.pidfd)
-                    self.pidfd = None
+                self._let_go()
                 self.socket_path.unlink(missing_ok=True)
 
-    def _signal(self) -> None:
+    async def ended(self) -> int:
+        """Wait for the end, and return the code; what is around the spoke may still be ending."""
+        return await self.process.wait()
+
+    async def _end(self) -> None:
+        """Do what makes all processes end."""
         # The process inside is killed first, so that the bubblewraps around it reap it and end by themselves. Before
         # its pid is known there is only the outermost, at whose death the rest dies.
         with suppress(ProcessLookupError):
@@ -64,6 +84,12 @@ class Remains:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
             else:
                 self.process.kill()
+
+    def _let_go(self) -> None:
+        """Close what was opened for the spoke."""
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
 
 
 class SpokeProcess:
@@ -89,8 +115,11 @@ class SpokeProcess:
         return self._remains.tail.lines()
 
     async def wait(self) -> int:
-        """Wait until it ends; return its exit code, or 128 and the signal's number."""
-        return await self._remains.wait()
+        """Wait until it ends; return its exit code, or 128 and the signal's number.
+
+        Returns at once then, because the next call should not find it; `kill` sees to what is left of it.
+        """
+        return await self._remains.ended()
 
     async def kill(self) -> None:
         """Kill it, reap it, remove its socket. May be called at any time, and more than once."""

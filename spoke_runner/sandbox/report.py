@@ -40,7 +40,17 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What `/proc` of the host says about the sealed process."""
+    """What `/proc` of the host says about the sealed process.
+
+    Attributes:
+        seccomp: The mode, 2 for a filter.
+        no_new_privs: 1 when set.
+        capabilities: The five sets, as bits.
+        uids: Real, effective, saved and of the file system.
+        gids: The same.
+        shared_namespaces: Those that are the hub's own.
+        strange_namespaces: Those that are not the ones made for this spoke, when it had to enter them.
+    """
 
     seccomp: int
     no_new_privs: int
@@ -48,6 +58,7 @@ class Outside:
     uids: tuple[int, ...]
     gids: tuple[int, ...]
     shared_namespaces: tuple[str, ...]
+    strange_namespaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,7 @@ def judge(
     if 0 in outside.gids or set(outside.gids) != {gid}:
         breaches.append(f"the gids are {outside.gids}, not {gid}")
     breaches += [f"the {name} namespace is the hub's own" for name in outside.shared_namespaces]
+    breaches += [f"the {name} namespace is not the one made for it" for name in outside.strange_namespaces]
     return SandboxReport(
         level="strict", landlock_abi=landlock_abi, canaries=canaries, outside=outside, breaches=tuple(breaches)
     )

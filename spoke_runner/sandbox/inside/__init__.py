@@ -25,15 +25,19 @@ _MAX_SETUP_BYTES: Final = 65536
 _NO_GO: Final = 3
 
 
-def main() -> None:
-    """Run the stage; does not return before the app's server ends."""
+def main(*, pid: int = 1) -> None:
+    """Run the stage; does not return before the app's server ends.
+
+    Args:
+        pid: The pid that this process has when it is where it should be.
+    """
     setup = _read_setup()
     try:
         landlock_abi = seal(setup)
     except LayerMissing as missing:
         _report(setup, {"missing": {"layer": missing.layer, "why": missing.why, "mend": missing.mend}})
         sys.exit(_NO_GO)
-    canaries = try_all()
+    canaries = try_all(pid)
     _report(
         setup,
         {

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from spokegate.v1 import spoke_pb2, spoke_pb2_grpc
 
-from spoke_runner.sandbox import Limits, SandboxSpec, SpokeProcess, launch, spoke_uid
+from spoke_runner.sandbox import Limits, SandboxSpec, SpokeProcess, Zygote, launch, spoke_uid
 
 APPS = Path(__file__).parent / "apps"
+PROJECT = Path(__file__).resolve().parents[3]
 CALL_SECONDS = 20.0
+
+Launch = Callable[..., Awaitable[SpokeProcess]]
+both_ways = pytest.mark.parametrize("way", ["cold", "warm"])
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,25 @@ def workshop() -> Iterator[Workshop]:
 
 
 @asynccontextmanager
-async def running(spec: SandboxSpec, entry: str) -> AsyncIterator[SpokeProcess]:
-    spoke = await launch(spec, entry=entry)
-    try:
-        yield spoke
-    finally:
-        await spoke.kill()
+async def launcher(way: str) -> AsyncIterator[Launch]:
+    """Yield what starts spokes, cold or warm."""
+    if way == "cold":
+        yield launch
+        return
+    events: list[str] = []
+    async with Zygote(on_event=events.append) as zygote:
+        yield zygote.launch
+    assert events == []
+
+
+@asynccontextmanager
+async def running(spec: SandboxSpec, entry: str, *, way: str = "cold") -> AsyncIterator[SpokeProcess]:
+    async with launcher(way) as start:
+        spoke = await start(spec, entry=entry)
+        try:
+            yield spoke
+        finally:
+            await spoke.kill()
 
 
 async def call(spoke: SpokeProcess, function: str, **arguments: Any) -> Any:
@@ -68,8 +86,13 @@ async def call(spoke: SpokeProcess, function: str, **arguments: Any) -> Any:
     raise AssertionError("the stream ended without a result")
 
 
+def zygotes_and_forks() -> list[int]:
+    """Return the pids of the zygotes of this source tree, and of what they forked: it keeps their command line."""
+    return processes_of(PROJECT / "spoke_runner" / "sandbox" / "zygote" / "boot.py")
+
+
 def processes_of(root: Path) -> list[int]:
-    """Return the pids of all processes whose command line names a directory."""
+    """Return the pids of all processes whose command line names a path."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():

@@ -18,10 +18,10 @@ LIMITS = Limits(
 )
 
 
-@pytest.fixture
-async def spoke() -> AsyncIterator[SpokeProcess]:
+@pytest.fixture(params=["cold", "warm"])
+async def spoke(request: pytest.FixtureRequest) -> AsyncIterator[SpokeProcess]:
     with workshop() as shop:
-        async with running(shop.spec(APPS / "hungry", limits=LIMITS), "hungry:app") as started:
+        async with running(shop.spec(APPS / "hungry", limits=LIMITS), "hungry:app", way=request.param) as started:
             yield started
             assert await call(started, "echo", text="alive") == {"text": "alive"}
 

@@ -2,25 +2,27 @@
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spoke_runner.sandbox import CanaryFailed, SandboxSpec, SandboxUnavailable
+from spoke_runner.sandbox import CanaryFailed, SandboxSpec, SandboxUnavailable, Zygote, ZygoteUnavailable
 from spoke_runner.sandbox import command as commands
 from spoke_runner.sandbox import setup as setups
 from spoke_runner.sandbox.diagnosis import find_tools
-from spoke_runner.sandbox.launcher import start
+from spoke_runner.sandbox.launcher import COLD, Way, start
 from spoke_runner.sandbox.ownership import give
-from tests.integration.sandbox.spokes import APPS, processes_of, workshop
+from tests.integration.sandbox.spokes import APPS, both_ways, processes_of, workshop, zygotes_and_forks
 
 Line = tuple[str, ...]
 Document = dict[str, Any]
+Weaken = Callable[[Line, Document], tuple[Line, Document]]
 
 
-async def start_weakened(spec: SandboxSpec, weaken: Callable[[Line, Document], tuple[Line, Document]]) -> None:
+async def start_weakened(spec: SandboxSpec, weaken: Weaken, way: Way = COLD) -> None:
     covers: tuple[Path, ...] = ()
     if spec.uid is not None:
         give(spec.data_dir, spec.uid)
@@ -28,15 +30,15 @@ async def start_weakened(spec: SandboxSpec, weaken: Callable[[Line, Document], t
         covers = commands.closed_directories(commands.sources(spec), spec.uid)
 
     def recipe(report_fd: int) -> tuple[Line, Document]:
-        line = commands.argv(spec, tools=find_tools(), covers=covers)
+        line = commands.argv(spec, tools=find_tools(), covers=covers, warm=way.warm)
         document = setups.setup(spec, entry="plain:app", report_fd=report_fd, seccomp_filter=setups.filter_name())
         return weaken(line, document)
 
     uid = spec.uid or os.geteuid()
-    await start(spec, recipe, uid=uid, gid=spec.uid or os.getegid(), timeout_seconds=20)
+    await start(spec, recipe, uid=uid, gid=spec.uid or os.getegid(), timeout_seconds=20, way=way)
 
 
-def without(*words: str) -> Callable[[Line, Document], tuple[Line, Document]]:
+def without(*words: str) -> Weaken:
     def weaken(line: Line, document: Document) -> tuple[Line, Document]:
         assert set(words) <= set(line)
         return tuple(word for word in line if word not in words), document
@@ -54,6 +56,11 @@ def host_files_are_shown(line: Line, document: Document) -> tuple[Line, Document
     return shown, {**document, "grants": {**document["grants"], "read": [*document["grants"]["read"], "/etc"]}}
 
 
+def unknown_option(line: Line, document: Document) -> tuple[Line, Document]:
+    end = len(line) - 1 - line[::-1].index("--")
+    return (*line[:end], "--no-such-thing", *line[end:]), document
+
+
 def an_empty_filter(line: Line, document: Document) -> tuple[Line, Document]:
     return line, {**document, "filter": "/app/allow.bpf"}
 
@@ -67,36 +74,71 @@ def app_with_an_empty_filter(root: Path) -> Path:
     return app_dir
 
 
+@asynccontextmanager
+async def going(way: str) -> AsyncIterator[Way]:
+    if way == "cold":
+        yield COLD
+        return
+    async with Zygote() as zygote:
+        yield zygote.way
+
+
+NAMESPACES = [
+    (without("--unshare-net"), "the net namespace is the hub's own"),
+    (without("--unshare-ipc"), "the ipc namespace is the hub's own"),
+    (without("--unshare-uts", "--hostname", "spoke"), "the uts namespace is the hub's own"),
+    (without("--unshare-cgroup"), "the cgroup namespace is the hub's own"),
+]
+
+
+@pytest.mark.parametrize(("weaken", "breach"), NAMESPACES)
+async def test_a_spoke_with_a_namespace_missing_is_killed_before_the_app_runs(weaken: Weaken, breach: str) -> None:
+    with workshop() as shop:
+        with pytest.raises(CanaryFailed) as caught:
+            await start_weakened(shop.spec(APPS / "plain"), weaken)
+
+        assert breach in caught.value.report.breaches
+        assert processes_of(shop.root) == []
+
+
+@pytest.mark.parametrize(("weaken", "breach"), NAMESPACES)
+async def test_a_zygotes_child_cannot_even_enter_a_namespace_that_is_the_hubs(weaken: Weaken, breach: str) -> None:
+    with workshop() as shop:
+        async with going("warm") as how:
+            with pytest.raises(ZygoteUnavailable, match="Operation not permitted"):
+                await start_weakened(shop.spec(APPS / "plain"), weaken, how)
+
+            assert processes_of(shop.root) == []
+            assert len(zygotes_and_forks()) == 1
+
+
+@both_ways
 @pytest.mark.parametrize(
     ("weaken", "breach"),
     [
-        (without("--unshare-net"), "the net namespace is the hub's own"),
-        (without("--unshare-ipc"), "the ipc namespace is the hub's own"),
-        (without("--unshare-uts", "--hostname", "spoke"), "the uts namespace is the hub's own"),
-        (without("--unshare-cgroup"), "the cgroup namespace is the hub's own"),
         (without("--as-pid-1"), "canary alone"),
         (landlock_grants_everything, "canary read_ungranted: answered done"),
         (host_files_are_shown, "canary read_outside: answered done"),
         (an_empty_filter, "canary fork: answered done"),
     ],
 )
-async def test_a_spoke_with_a_wall_missing_is_killed_before_the_app_runs(
-    weaken: Callable[[Line, Document], tuple[Line, Document]], breach: str
-) -> None:
+async def test_a_spoke_with_a_wall_missing_is_killed_before_the_app_runs(weaken: Weaken, breach: str, way: str) -> None:
     with workshop() as shop:
-        with pytest.raises(CanaryFailed) as caught:
-            await start_weakened(shop.spec(app_with_an_empty_filter(shop.root)), weaken)
+        async with going(way) as how:
+            with pytest.raises(CanaryFailed) as caught:
+                await start_weakened(shop.spec(app_with_an_empty_filter(shop.root)), weaken, how)
 
-        assert any(breach in found for found in caught.value.report.breaches), caught.value.report.breaches
-        assert processes_of(shop.root) == []
+            assert any(breach in found for found in caught.value.report.breaches), caught.value.report.breaches
+            assert processes_of(shop.root) == []
+            assert len(zygotes_and_forks()) == how.warm
 
 
-async def test_a_command_that_does_not_come_up_names_the_layer() -> None:
+@both_ways
+async def test_a_command_that_does_not_come_up_names_the_layer(way: str) -> None:
     with workshop() as shop:
-        with pytest.raises(SandboxUnavailable) as caught:
-            await start_weakened(
-                shop.spec(APPS / "plain"), lambda line, document: ((*line[:-1], "--no-such-thing"), document)
-            )
+        async with going(way) as how:
+            with pytest.raises(SandboxUnavailable) as caught:
+                await start_weakened(shop.spec(APPS / "plain"), unknown_option, how)
 
         assert caught.value.mend
         assert processes_of(shop.root) == []

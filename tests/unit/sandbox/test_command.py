@@ -6,7 +6,7 @@ from spoke_runner.sandbox import Limits, Mount, PythonRuntime, SandboxSpec
 from spoke_runner.sandbox.command import Tools, argv, closed_directories, sources, unreadable
 from spoke_runner.sandbox.setup import setup
 
-TOOLS = Tools(bwrap="/usr/bin/bwrap", prlimit="/usr/bin/prlimit", setpriv="/usr/bin/setpriv")
+TOOLS = Tools(bwrap="/usr/bin/bwrap", prlimit="/usr/bin/prlimit", setpriv="/usr/bin/setpriv", cat="/usr/bin/cat")
 PYTHON = PythonRuntime(
     executable=Path("/home/ann/py/bin/python3.11"),
     mounts=(
@@ -72,6 +72,14 @@ def spec(*, uid: int | None = None, limits: Limits | None = None) -> SandboxSpec
 
 def test_an_ordinary_user_runs_bubblewrap_behind_the_limits_that_precede_an_exec() -> None:
     assert argv(spec(), tools=TOOLS) == LIMITED + INNER
+
+
+def test_a_warm_start_runs_the_same_bubblewrap_around_a_program_that_waits() -> None:
+    cold, warm = argv(spec(uid=58007), tools=TOOLS), argv(spec(uid=58007), tools=TOOLS, warm=True)
+
+    shown = cold.index("--remount-ro", cold.index("/run/spoke"))
+    end = cold.index("--chdir") + 3
+    assert warm == (*cold[:shown], "--ro-bind", "/usr/bin/cat", "/usr/bin/cat", *cold[shown:end], "/usr/bin/cat")
 
 
 def test_root_changes_to_the_spokes_uid_before_the_same_bubblewrap() -> None:

@@ -37,6 +37,7 @@ def test_a_spoke_that_is_walled_in_as_it_should_be_has_no_breaches() -> None:
         ({"uids": (58002,) * 4}, "the uids are (58002, 58002, 58002, 58002), not 58001"),
         ({"gids": (0,) * 4}, "the gids are (0, 0, 0, 0), not 58001"),
         ({"shared_namespaces": ("net",)}, "the net namespace is the hub's own"),
+        ({"strange_namespaces": ("net",)}, "the net namespace is not the one made for it"),
     ],
 )
 def test_each_fact_seen_from_outside_is_a_breach_when_it_is_wrong(change: dict[str, Any], breach: str) -> None:

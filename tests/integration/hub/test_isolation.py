@@ -1,0 +1,53 @@
+"""How the hub starts spokes: warm unless the manifest says cold, and in the log which way it was."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from tests.support.live import VAULT, Live, app, live, until, workplace
+
+
+async def ways(hub: Live, times: int) -> list[str]:
+    """Wait for so many starts, and return how each was made."""
+    await until(lambda: sum(body["what"] == "started" for _, _, body in hub.rows("spoke")) >= times)
+    return [body["isolation"] for _, _, body in hub.rows("spoke") if body["what"] == "started"]
+
+
+def cold_vault(root: Path) -> Path:
+    directory = root / "vault"
+    shutil.copytree(VAULT, directory)
+    root.chmod(0o755)
+    manifest = directory / "app.yaml"
+    manifest.write_text(manifest.read_text() + "\nisolation: cold\n")
+    return directory
+
+
+async def test_an_app_is_started_warm_unless_its_manifest_says_cold() -> None:
+    async with live(VAULT) as hub, hub.client.session() as session:
+        await session.invoke("vault.runs", {})
+        assert await ways(hub, 1) == ["warm"]
+    async with workplace() as root, live(app(cold_vault(root))) as hub, hub.client.session() as session:
+        await session.invoke("vault.runs", {})
+        assert await ways(hub, 1) == ["cold"]
+
+
+async def test_a_start_that_cannot_be_warm_is_cold_and_the_log_says_why() -> None:
+    async with live(VAULT) as hub, hub.client.session() as session:
+        # Closed before its time, as nothing outside does it, so that it stays away.
+        await hub.hub.supervisor._zygote.__aexit__(None, None, None)
+        await session.invoke("vault.runs", {})
+
+        row = await hub.row("spoke", lambda body: body["what"] == "no warm start, so a cold one")
+        assert "the zygote is closed" in row["error"]
+        assert await ways(hub, 1) == ["cold"]
+
+
+async def test_a_zygote_that_dies_is_on_record_and_the_next_call_is_served_warm() -> None:
+    async with live(VAULT) as hub, hub.client.session() as session:
+        await session.invoke("vault.runs", {})
+        os.kill(hub.hub.supervisor._zygote.pids[0], signal.SIGKILL)
+
+        await hub.row("zygote", lambda body: "ended unasked" in body["what"])
+        assert (await session.invoke("vault.runs", {})).result == []
+        assert await ways(hub, 2) == ["warm", "warm"]
