@@ -31,12 +31,13 @@ from typing import Any, NoReturn
 from spoke_runner.sandbox import command, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
+from spoke_runner.sandbox.disk import used_bytes
 from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeStartFailed
-from spoke_runner.sandbox.inside.canaries import NAMES
+from spoke_runner.sandbox.inside.canaries import names
 from spoke_runner.sandbox.logs import LogPipe, LogTail
-from spoke_runner.sandbox.outside import look
+from spoke_runner.sandbox.outside import look, threads_of
 from spoke_runner.sandbox.ownership import give
-from spoke_runner.sandbox.places import READY
+from spoke_runner.sandbox.places import READY, STRICT
 from spoke_runner.sandbox.process import Remains, SpokeProcess
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
@@ -46,7 +47,7 @@ Recipe = Callable[[int], tuple[tuple[str, ...], dict[str, Any]]]
 
 
 async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0) -> SpokeProcess:
-    """Start a spoke at level `strict` and return it once it serves.
+    """Start a spoke at the level of its spec and return it once it serves.
 
     It dies with the thread that runs the event loop.
 
@@ -61,8 +62,8 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
         SpokeStartFailed: The app did not come up.
     """
     spec, uid = _settled(spec)
-    tools = find_tools()
-    seccomp_filter = setup.filter_name()
+    await asyncio.to_thread(_check_room, spec)
+    bpf = setup.filter_name(spec.level)
     covers: tuple[Path, ...] = ()
     if spec.uid is not None:
         for directory in (spec.data_dir, spec.socket_dir):
@@ -72,12 +73,24 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
                 "runtime", f"{closed[0]} cannot be read by the spoke's uid {spec.uid}", f"chmod -R o+rX {closed[0]}"
             )
         covers = command.closed_directories(command.sources(spec), spec.uid)
+    tools = find_tools(needs_bwrap=spec.level == STRICT or bool(covers))
+    others = threads_of(uid) if spec.level != STRICT else 0
 
     def recipe(report_fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
         line = command.argv(spec, tools=tools, covers=covers)
-        return line, setup.setup(spec, entry=entry, report_fd=report_fd, seccomp_filter=seccomp_filter)
+        return line, setup.setup(spec, entry=entry, report_fd=report_fd, seccomp_filter=bpf, other_threads=others)
 
-    return await start(spec, recipe, uid=uid, gid=spec.uid or os.getegid(), timeout_seconds=timeout_seconds)
+    spoke = await start(spec, recipe, uid=uid, gid=spec.uid or os.getegid(), timeout_seconds=timeout_seconds)
+    spoke.bound_disk(spec.data_dir, spec.limits.data_bytes)
+    return spoke
+
+
+def _check_room(spec: SandboxSpec) -> None:
+    used, limit = used_bytes(spec.data_dir), spec.limits.data_bytes
+    if used > limit:
+        raise SpokeStartFailed(
+            f"{spec.app}: {spec.data_dir} holds {used >> 20} MiB, and {limit >> 20} are its limit: remove files from it"
+        )
 
 
 def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
@@ -129,7 +142,7 @@ async def start(spec: SandboxSpec, recipe: Recipe, *, uid: int, gid: int, timeou
             # Shielded, because without a reader at the output nobody would see the end of the last process.
             await asyncio.shield(channels.started(log_pipe))
             channels.send(setup.encode(document))
-            pid, report = await _judged(channels, remains, uid, gid)
+            pid, report = await _judged(spec, channels, remains, uid, gid)
             channels.send(b"g")
             _, ready = await channels.receive()
             if ready != READY:
@@ -145,7 +158,9 @@ async def start(spec: SandboxSpec, recipe: Recipe, *, uid: int, gid: int, timeou
     return SpokeProcess(remains, pid=pid, report=report, start_milliseconds=round((time.monotonic() - began) * 1000, 1))
 
 
-async def _judged(channels: Channels, remains: Remains, uid: int, gid: int) -> tuple[int, SandboxReport]:
+async def _judged(
+    spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int
+) -> tuple[int, SandboxReport]:
     pid, message = await channels.receive()
     if not message:
         await remains.wait()
@@ -167,7 +182,14 @@ async def _judged(channels: Channels, remains: Remains, uid: int, gid: int) -> t
         for item in document["canaries"]
     )
     report = judge(
-        landlock_abi=document["landlock_abi"], canaries=canaries, required=NAMES, outside=outside, uid=uid, gid=gid
+        level=spec.level,
+        landlock_abi=document["landlock_abi"],
+        canaries=canaries,
+        required=names(spec.level, proc=spec.proc),
+        outside=outside,
+        uid=uid,
+        gid=gid,
+        own_uid=spec.uid is not None,
     )
     if report.breaches:
         raise CanaryFailed(report)

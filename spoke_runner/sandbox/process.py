@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox.disk import exceeds
 from spoke_runner.sandbox.logs import LogPipe, LogTail
 from spoke_runner.sandbox.report import SandboxReport
 
@@ -36,7 +37,8 @@ class Remains:
         code = await self.process.wait()
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.pipe.closed), _REAP_SECONDS)
-        return code
+        # Where no bubblewrap stands between, a signal is a negative number.
+        return code if code >= 0 else 128 - code
 
     async def kill(self) -> None:
         """End everything, at once and for good."""
@@ -74,6 +76,7 @@ class SpokeProcess:
         socket_path: Its socket, on the host's side.
         report: What is in force around it.
         start_milliseconds: From `launch` to ready.
+        ended_because: Why the runner ended it; empty when it did not.
     """
 
     def __init__(self, remains: Remains, *, pid: int, report: SandboxReport, start_milliseconds: float) -> None:
@@ -82,16 +85,36 @@ class SpokeProcess:
         self.socket_path = remains.socket_path
         self.report = report
         self.start_milliseconds = start_milliseconds
+        self.ended_because = ""
+        self._disk: asyncio.Task[None] | None = None
 
     @property
     def logs(self) -> tuple[str, ...]:
         """The last lines that it wrote: text from an untrusted source, made printable."""
         return self._remains.tail.lines()
 
+    def bound_disk(self, directory: Path, limit_bytes: int) -> None:
+        """End it when a directory of its own holds more than its limit."""
+        self._disk = asyncio.create_task(self._bound_disk(directory, limit_bytes))
+
+    async def _bound_disk(self, directory: Path, limit_bytes: int) -> None:
+        used = await exceeds(directory, limit_bytes, self.pid)
+        self.ended_because = f"its data directory holds {used >> 20} MiB, and {limit_bytes >> 20} are its limit"
+        await self._remains.kill()
+
     async def wait(self) -> int:
         """Wait until it ends; return its exit code, or 128 and the signal's number."""
-        return await self._remains.wait()
+        try:
+            return await self._remains.wait()
+        finally:
+            self._stop_watching()
 
     async def kill(self) -> None:
         """Kill it, reap it, remove its socket. May be called at any time, and more than once."""
+        self._stop_watching()
         await self._remains.kill()
+
+    def _stop_watching(self) -> None:
+        # Not while it is the one that kills.
+        if self._disk is not None and not self.ended_because:
+            self._disk.cancel()
