@@ -41,7 +41,7 @@ _HEALTH_SECONDS = 1.0
 _REAP_SECONDS = 1.0
 _LOG_LINES = 20
 
-_CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 4 * _MEBIBYTE),
     ("grpc.max_send_message_length", 4 * _MEBIBYTE),
     ("grpc.max_metadata_size", 8 << 10),
@@ -223,7 +223,7 @@ class Supervisor:
             self._spokes.pop(key, None)
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
-        channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=_CHANNEL_OPTIONS)
+        channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=CHANNEL_OPTIONS)
         spoke = Spoke(key, process, channel)
         self._on_event(
             SpokeEvent(key, "started", {"pid": process.pid, "milliseconds": round(process.start_milliseconds, 1)})
