@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hub.spokes.manifest import Label, Name, ResultLabels
 from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
@@ -50,7 +50,24 @@ class ClientConfig(_Document):
     user: UserName = Field(description="The user.")
     roles: tuple[str, ...] = Field(default=(), description="The user's roles, for the policies.")
     socket: str = Field(
-        default="hub.sock", description="The socket's name in the runtime directory.", pattern=r"^[\w.-]+$"
+        default="hub.sock",
+        description="The socket's name in the runtime directory; it ends in `.sock`.",
+        pattern=r"^[\w-][\w.-]*\.sock$",
+    )
+
+    @field_validator("socket")
+    @classmethod
+    def _not_the_hubs_own(cls, value: str) -> str:
+        if value == "opa.sock":
+            raise ValueError("the hub's OPA listens there: choose another name")
+        return value
+
+
+class SandboxConfig(_Document):
+    """What the walls around every spoke must at least be."""
+
+    minimum: Literal["strict", "no-userns"] = Field(
+        default="strict", description="The weakest level that a hub starts with: `strict` or `no-userns`."
     )
 
 
@@ -88,6 +105,7 @@ class Config(_Document):
         min_length=1,
         description="The sockets for clients; by default one, for the user who runs the hub.",
     )
+    sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 
 
@@ -158,6 +176,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     match path:
         case ():
             return Config
+        case ("sandbox",):
+            return SandboxConfig
         case ("limits",):
             return LimitsConfig
         case ("apps", _):

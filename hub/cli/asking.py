@@ -10,11 +10,13 @@ import threading
 from collections.abc import AsyncIterator
 
 from google.protobuf.json_format import MessageToDict
+from rich.console import Group
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 from spokegate.v1 import decision_pb2, hub_pb2
 
-from hub.cli.output import out, safe
+from hub.cli.output import cell, out, safe
 from hub.client import HubClient, HubError
 
 _KEYS = {decision_pb2.GRANT_SCOPE_ONCE: "y", decision_pb2.GRANT_SCOPE_SESSION: "s"}
@@ -42,12 +44,13 @@ def show(prompt: hub_pb2.Prompt) -> None:
             body.append(", ".join(map(safe, values)) + "\n", style="yellow")
     body.append(f"\n{safe(prompt.detail)}\n")
     body.append(", ".join(safe(reason.code) for reason in prompt.reasons) + "\n", style="dim")
+    choices = Table.grid(padding=(0, 1))
     for scope in prompt.scopes:
-        body.append(f"\n  [{_KEYS.get(scope.scope, '?')}] ", style="bold green")
-        body.append(safe(scope.covers))
-    body.append("\n  [n] ", style="bold red")
-    body.append(f"No.   ({safe(prompt.decision_id)})")
-    out.print(Panel(body, title=Text(safe(prompt.title)), title_align="left", border_style="yellow"), soft_wrap=False)
+        choices.add_row(Text(f"  [{_KEYS.get(scope.scope, '?')}]", "bold green"), cell(scope.covers))
+    choices.add_row(Text("  [n]", "bold red"), cell(f"No.   ({prompt.decision_id})"))
+    title = Text(safe(prompt.title))
+    panel = Panel(Group(body, choices), title=title, title_align="left", border_style="yellow")
+    out.print(panel, soft_wrap=False)
 
 
 def scope_for(prompt: hub_pb2.Prompt, key: str) -> decision_pb2.GrantScope.ValueType | None:

@@ -43,7 +43,7 @@ RULES: dict[str, Rule] = {
     "OpenSession": _QUICK,
     "CloseSession": Rule(default_seconds=30.0),
     "Converse": Rule(default_seconds=120.0),
-    "Invoke": Rule(default_seconds=120.0),
+    "Invoke": Rule(default_seconds=3600.0),  # the most that call_seconds may be, which the service applies
     "WatchPrompts": Rule(default_seconds=3600.0),
     "AnswerPrompt": _QUICK,
     "ListApps": _QUICK,

@@ -27,6 +27,7 @@ class Call:
 
     caller: Caller
     labels: Labels  # what the caller could know when it asked; it may have learnt more since
+    given: Labels  # what the caller had been given when it asked
     action: ActionName
     function: str
     decision_id: str
@@ -36,6 +37,7 @@ class Call:
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
+    carried: Labels = NONE  # what the target could know when its function ended
     result_labels: Labels = NONE  # what the decision was told that the result carries
     verdict: Verdict | None = None
     decided_by: DecidedBy = "error"

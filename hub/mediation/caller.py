@@ -26,6 +26,7 @@ class SessionState:
     roles: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
     labels: dict[str, Labels] = field(default_factory=dict)
+    given: dict[str, Labels] = field(default_factory=dict)
     calls: int = 0
     calls_by_function: Counter[str] = field(default_factory=Counter)
 
@@ -41,6 +42,11 @@ class SessionState:
     def learn(self, app: str, labels: Labels) -> None:
         """Join labels into the session's spoke of an app; they never shrink."""
         self.labels[app] = self.labels_of(app) | labels
+
+    def give(self, app: str, labels: Labels) -> None:
+        """Join labels of what is delivered to the session's spoke of an app, as a decision let it be."""
+        self.learn(app, labels)
+        self.given[app] = self.given.get(app, NONE) | labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,11 @@ class Caller:
     def labels(self) -> Labels:
         """What the asker may know now. A user's own words carry nothing."""
         return self.session.labels_of(self.app.name) if self.app is not None else NONE
+
+    @property
+    def given(self) -> Labels:
+        """The labels of all that was ever delivered to the asker."""
+        return self.session.given.get(self.app.name, NONE) if self.app is not None else NONE
 
     def calling(self, app: RegisteredApp) -> Caller:
         """Return the caller that an app is, while it works on a call of this one."""

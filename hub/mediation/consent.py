@@ -140,10 +140,10 @@ class Prompts:
         watchers = self._watchers.setdefault(user, set())
         if len(watchers) >= _MAX_WATCHERS:
             raise QuotaExceeded(f"{user} has {_MAX_WATCHERS} watchers")
-        queue: asyncio.Queue[Question | Ended] = asyncio.Queue(_WATCHER_BACKLOG)
-        for question, _ in self._waiting.values():
-            if question.user == user:
-                queue.put_nowait(question)
+        waiting = [question for question, _ in self._waiting.values() if question.user == user]
+        queue: asyncio.Queue[Question | Ended] = asyncio.Queue(_WATCHER_BACKLOG + len(waiting))
+        for question in waiting:
+            queue.put_nowait(question)
         watchers.add(queue)
         try:
             yield self._events(queue, watchers)

@@ -79,12 +79,13 @@ def function_labels(function: RegisteredFunction) -> Labels:
 def result_labels(call: Call) -> Labels:
     """Return what the result of a call carries: its function's labels, and what else its app's spoke may know by now.
 
-    What the caller carried itself when it asked is no news to it.
+    What the caller had been given itself when it asked is no news to it. What it may merely know, after a call that
+    failed or was refused, is: else asking twice would get what asking once does not.
     """
     if call.target is None:
         return NONE
     known = call.caller.session.labels_of(call.target.app.name)
-    return function_labels(call.target) | known.without(call.labels)
+    return function_labels(call.target) | known.without(call.given)
 
 
 def question(call: Call, *, timeout_seconds: float) -> Question:

@@ -26,6 +26,7 @@ from hub.errors import (
     ConsentRefused,
     ConsentRequired,
     DeadlineExceeded,
+    DecisionInvalid,
     FunctionNotFound,
     ObligationUnfulfilled,
     PolicyDenied,
@@ -191,6 +192,8 @@ class Mediator:
         return Call(
             caller=caller,
             labels=caller.labels,
+            # A result is reviewed for who asked as it was when it asked.
+            given=reviewed.given if reviewed is not None else caller.given,
             action=action,
             function=function,
             decision_id=new_id("d"),
@@ -236,7 +239,11 @@ class Mediator:
 
     async def _decide(self, call: Call) -> None:
         verdict = await self._pdp.decide(call.document)
-        while verdict.decision.grant is not None and not self._grants.use_up(verdict.decision.grant):
+        while (grant := verdict.decision.grant) is not None:
+            if all(offered["id"] != grant for offered in call.document["grants"]):
+                raise DecisionInvalid(f"the policies decide by the grant {grant}, which is not in the access request")
+            if self._grants.use_up(grant):
+                break
             # Another request used the grant up between the question and the answer.
             self._describe(call)
             verdict = await self._pdp.decide(call.document)
@@ -310,7 +317,7 @@ class Mediator:
             return
         target, session = _target_of(call), call.caller.session
         spoke = await self._supervisor.acquire(target.app, user=session.user, session=session.id)
-        session.learn(target.app.name, call.labels | describe.function_labels(target))
+        session.give(target.app.name, call.labels | describe.function_labels(target))
         permit = self._permits.issue(
             decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
         )
@@ -319,9 +326,11 @@ class Mediator:
                 spoke, permit, deadline=call.caller.deadline, asks=_SpokeAsks(self, call.caller.calling(target.app))
             )
         finally:
-            # Even how and when a call fails tells its caller something of what the target knows.
+            # Even how and when a call fails tells its caller something of what the target knows; it may know it now,
+            # which is no reason to give it the rest.
+            call.carried = session.labels_of(target.app.name)
             if call.caller.app is not None:
-                session.learn(call.caller.app.name, session.labels_of(target.app.name))
+                session.learn(call.caller.app.name, call.carried)
         try:
             call.result = schema.parse(text, what="result")
             call.result_json = schema.canonical(call.result, what="result")
@@ -356,6 +365,8 @@ class Mediator:
         labels = session.labels_of(call.target.app.name) if call.target is not None else Labels()
         if ACTIONS[call.action].forwards:
             session.evidence.add_result(call.function, call.result, call.arguments)
+            if call.caller.app is not None:
+                session.give(call.caller.app.name, call.carried)
         self._audit.record_later(call.as_outcome("done"))
         return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=labels)
 

@@ -158,8 +158,9 @@ def _verdict(reply: Any, latency_seconds: float) -> Verdict:
 
 
 def _revision(reply: dict[str, Any]) -> str:
-    bundles = reply.get("provenance", {}).get("bundles", {})
-    revisions = [str(bundle.get("revision", "")) for bundle in bundles.values()]
-    if len(revisions) != 1 or not revisions[0]:
-        raise DecisionInvalid(f"the answer names {len(revisions)} policy bundles with a revision, one is expected")
-    return revisions[0]
+    match reply.get("provenance"):
+        case {"bundles": {**bundles}} if len(bundles) == 1:
+            match next(iter(bundles.values())):
+                case {"revision": str(revision)} if revision:
+                    return revision
+    raise DecisionInvalid("the answer does not name one policy bundle with its revision")

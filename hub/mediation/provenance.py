@@ -81,7 +81,7 @@ class Evidence:
         words = _words(_text(value))
         if not words:
             return _NOWHERE
-        return Provenance(user=bool(self._user.who_said(words)), sources=sorted(self._results.who_said(words)))
+        return Provenance(user=self._user.was_said(words), sources=sorted(self._results.who_said(words)))
 
 
 class _Said:
@@ -105,6 +105,11 @@ class _Said:
             oldest = next(iter(self._texts))
             del self._texts[oldest]
             self._characters -= len(oldest[1]) - 2
+
+    def was_said(self, words: str) -> bool:
+        sought = f" {words} "
+        # The latest first: what is asked about was mostly said just now.
+        return any(sought in text for _, text in reversed(self._texts))
 
     def who_said(self, words: str) -> set[str]:
         sought = f" {words} "

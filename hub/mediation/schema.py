@@ -17,6 +17,7 @@ from hub.errors import QuotaExceeded, RequestInvalid
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_VALUES = 20_000
 
 _EXACT_DIGITS = 15
 _SHOWN_PROBLEMS = 3
@@ -44,7 +45,7 @@ def parse(text: str, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
         max_bytes: The most UTF-8 bytes that it may have.
 
     Raises:
-        QuotaExceeded: It is too large.
+        QuotaExceeded: It is too large, or holds more than 20,000 values.
         RequestInvalid: It is not JSON, has a duplicate key, NaN, an infinity, a number that no double can hold, a lone
             surrogate, or is nested more than 32 deep.
     """
@@ -63,8 +64,7 @@ def parse(text: str, *, what: str, max_bytes: int = MAX_BYTES) -> Any:
         raise RequestInvalid(f"{what}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except (RecursionError, ValueError):  # ValueError: an integer of more digits than Python will convert
         raise RequestInvalid(f"{what}: nested too deep, or a number out of range") from None
-    if _depth_exceeds(value, MAX_DEPTH):
-        raise RequestInvalid(f"{what}: nested more than {MAX_DEPTH} levels deep")
+    _check_shape(value, what)
     return value
 
 
@@ -141,15 +141,21 @@ def _integer(text: str) -> int | float:
     return value
 
 
-def _depth_exceeds(value: Any, limit: int) -> bool:
+def _check_shape(value: Any, what: str) -> None:
+    """Refuse what is small as text but not to work on: a million numbers keep the hub busy for everybody."""
     level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(limit):
+    values = 1
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        values += sum(map(len, level))
+        if values > MAX_VALUES:
+            raise QuotaExceeded(f"{what}: more than {MAX_VALUES} values")
         level = [
             child
             for node in level
             for child in (node.values() if isinstance(node, dict) else node)
             if isinstance(child, (dict, list))
         ]
-        if not level:
-            return False
-    return bool(level)
+    if level:
+        raise RequestInvalid(f"{what}: nested more than {MAX_DEPTH} levels deep")

@@ -25,6 +25,7 @@ from hub.errors import QuotaExceeded, SpokeUnavailable
 from hub.spokes.registry import RegisteredApp
 from spoke_runner.sandbox import (
     CanaryFailed,
+    Footing,
     Limits,
     SandboxSpec,
     SandboxUnavailable,
@@ -73,7 +74,9 @@ class SpokeEvent:
 class Spoke:
     """One running spoke, as its callers see it."""
 
-    def __init__(self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel, retire: Callable[[Spoke, str], None]
+    ) -> None:
         self.key = key
         self.process = process
         self.channel = channel
@@ -81,6 +84,7 @@ class Spoke:
         self.stub: spoke_pb2_grpc.SpokeServiceAsyncStub = spoke_pb2_grpc.SpokeServiceStub(channel)
         self.last_used = time.monotonic()
         self._calls = 0
+        self._retire = retire
         self.suspected = asyncio.Event()
 
     @property
@@ -107,6 +111,10 @@ class Spoke:
         """Say that a call in it did not end in time: it is asked for a sign of life, and ended if it gives none."""
         self.suspected.set()
 
+    def lost(self) -> None:
+        """Say that its connection broke: it takes no more calls, and the next one starts another."""
+        self._retire(self, "went away")
+
 
 class Supervisor:
     """Keeps the spokes. Use as `async with`.
@@ -117,6 +125,7 @@ class Supervisor:
         idle_seconds: After how long without a call a spoke is ended.
         max_spokes: How many may run at once.
         on_event: Told of every start, end and failure.
+        footing: The level that every spoke is started at, and at no other.
     """
 
     def __init__(
@@ -127,14 +136,17 @@ class Supervisor:
         idle_seconds: float,
         max_spokes: int,
         on_event: Callable[[SpokeEvent], None],
+        footing: Footing = Footing("strict"),  # noqa: B008 - frozen
     ) -> None:
         self._data_root = data_root
         self._run_root = run_root
         self._idle_seconds = idle_seconds
         self._max_spokes = max_spokes
         self._on_event = on_event
+        self._footing = footing
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._destroying: set[asyncio.Task[None]] = set()
         self._open_sessions: set[str] = set()
         self._counter = 0
 
@@ -150,6 +162,7 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(self._end(key, "hub stopped") for key in list(self._spokes)))
+        await asyncio.gather(*self._destroying)
 
     @property
     def running(self) -> list[SpokeKey]:
@@ -171,8 +184,14 @@ class Supervisor:
             if len(self._spokes) >= self._max_spokes:
                 raise QuotaExceeded(f"{len(self._spokes)} spokes are running, {self._max_spokes} may")
             starting = self._spokes[key] = asyncio.create_task(self._start(app, key))
-        # Shielded: a caller that goes away must not end a start that others wait for.
-        return await asyncio.shield(starting)
+        try:
+            # Shielded: a caller that goes away must not end a start that others wait for.
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if starting.cancelled() and caller is not None and not caller.cancelling():
+                raise SpokeUnavailable(f"{app.name}: was ended while it started") from None
+            raise
 
     def open_session(self, session: str) -> None:
         """Let spokes be started for a session."""
@@ -203,10 +222,13 @@ class Supervisor:
                     app_dir=app.path,
                     data_dir=data_directory,
                     socket_dir=socket_directory,
+                    level=self._footing.level,
+                    proc=self._footing.proc,
                     uid=spoke_uid(self._data_root, data_directory),
                     limits=Limits(
                         memory_bytes=limits.memory_mb * _MEBIBYTE,
                         file_bytes=limits.file_mb * _MEBIBYTE,
+                        data_bytes=limits.disk_mb * _MEBIBYTE,
                         open_files=limits.open_files,
                         processes=limits.threads,
                     ),
@@ -214,22 +236,35 @@ class Supervisor:
                 entry=app.manifest.entry,
             )
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
-            del self._spokes[key]
+            self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
             _log.error("spoke not started", app=key.app, user=key.user, error=str(error))
             self._on_event(SpokeEvent(key, "start failed", {"error": f"{type(error).__name__}: {error}"}))
             raise SpokeUnavailable(f"{key.app}: {error}") from error
         except BaseException:
-            self._spokes.pop(key, None)
+            self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
         channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=CHANNEL_OPTIONS)
-        spoke = Spoke(key, process, channel)
+        spoke = Spoke(key, process, channel, self._retire)
         self._on_event(
-            SpokeEvent(key, "started", {"pid": process.pid, "milliseconds": round(process.start_milliseconds, 1)})
+            SpokeEvent(
+                key,
+                "started",
+                {
+                    "pid": process.pid,
+                    "milliseconds": round(process.start_milliseconds, 1),
+                    "sandbox": process.report.level,
+                },
+            )
         )
         self._watch(self._guard(spoke))
         return spoke
+
+    def _forget_start(self, key: SpokeKey) -> None:
+        # It may have been ended while it started, and another may be starting in its place.
+        if self._spokes.get(key) is asyncio.current_task():
+            del self._spokes[key]
 
     async def _guard(self, spoke: Spoke) -> None:
         """Wait until the spoke's process ends or it stops answering; then forget it."""
@@ -242,28 +277,40 @@ class Supervisor:
                 finally:
                     suspected.cancel()
                 if ended.done():
-                    return await self._end(spoke.key, "process ended", only=spoke)
+                    return self._retire(spoke, spoke.process.ended_because or "process ended")
                 spoke.suspected.clear()
                 if not await _answers(spoke.channel):
-                    return await self._end(spoke.key, "stopped answering", only=spoke)
+                    return self._retire(spoke, "stopped answering")
         finally:
             ended.cancel()
 
-    async def _end(self, key: SpokeKey, why: str, *, only: Spoke | None = None) -> None:
-        """End a spoke; with `only`, not one that was started in its place since."""
-        starting = self._spokes.get(key)
-        if starting is None or (only is not None and not (starting.done() and starting.result() is only)):
+    def _retire(self, spoke: Spoke, why: str) -> None:
+        """Take a spoke out of use at once, and end it beside; one that was started in its place since stays."""
+        starting = self._spokes.get(spoke.key)
+        if starting is None or not starting.done() or starting.cancelled() or starting.exception() is not None:
             return
-        del self._spokes[key]
+        if starting.result() is spoke:
+            del self._spokes[spoke.key]
+            task = asyncio.create_task(self._destroy(spoke, why))
+            self._destroying.add(task)
+            task.add_done_callback(self._destroying.discard)
+
+    async def _end(self, key: SpokeKey, why: str) -> None:
+        starting = self._spokes.pop(key, None)
+        if starting is None:
+            return
         starting.cancel()
         try:
             spoke = await starting
         except (asyncio.CancelledError, SpokeUnavailable):
             return
+        await self._destroy(spoke, why)
+
+    async def _destroy(self, spoke: Spoke, why: str) -> None:
         await spoke.process.kill()
         await spoke.channel.close()
         shutil.rmtree(spoke.process.socket_path.parent, ignore_errors=True)
-        self._on_event(SpokeEvent(key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
+        self._on_event(SpokeEvent(spoke.key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
 
     async def _reap_idle(self) -> None:
         while True:

@@ -148,6 +148,7 @@ class GrantStore:
         return ended
 
     async def _select(self, *conditions: Any) -> list[Grant]:
+        await self._audit.settle()
         query = select(GRANTS).where(*conditions).order_by(GRANTS.c.created.desc()).limit(_LISTED)
 
         def run() -> list[Grant]:

@@ -1,7 +1,8 @@
 """Group commit: many writers, one transaction, one sync.
 
 A single thread takes all that waits, writes it in one transaction and wakes the writers when it is durable. So a write
-costs a sync only when it is alone, and order of submission is order in the database.
+costs a sync only when it is alone, and order of submission is order in the database. What nobody waits for is kept for
+a moment, so that it can share the sync of what somebody does.
 
 Invariants:
     * `submit` returns only after the commit of its writes returned.
@@ -13,16 +14,17 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import SQLAlchemyError
 
 from hub.errors import AuditUnavailable
 
 _BATCH = 256
+_COMPANY_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class GroupWriter:
         await asyncio.to_thread(self._thread.join)
 
     async def submit(self, *writes: Write) -> None:
-        """Write, and return when it is durable.
+        """Write, and return when it is durable, with all that was submitted before.
 
         Raises:
             AuditUnavailable: It could not be written.
@@ -92,12 +94,15 @@ class GroupWriter:
     def _take(self) -> tuple[list[_Unit], bool]:
         units: list[_Unit] = []
         item = self._queue.get()
+        patience_ends = time.monotonic() + _COMPANY_SECONDS
         while item is not None:
             units.append(item)
+            if item.done is not None:
+                patience_ends = 0.0
             if len(units) == _BATCH:
                 return units, True
             try:
-                item = self._queue.get_nowait()
+                item = self._queue.get(timeout=max(0.0, patience_ends - time.monotonic()))
             except queue.Empty:
                 return units, True
         return units, False
@@ -115,7 +120,7 @@ class GroupWriter:
                         end += 1
                     connection.execute(statement, [write.parameters for write in writes[start:end]])
                     start = end
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # whatever it is: without this thread nothing is ever written again
             return error
         committed()
         return None

@@ -70,7 +70,7 @@ async def latencies(hub: HubClient, direct: HubClient, opa_socket: Path, session
             finally:
                 opa.close()
             records = await hub.decisions(session_id=session.id, limit=CALLS_OF_A_SESSION)
-            found.decision += [record.decision_latency.nanos / 1e9 for record in records]
+            found.decision += [record.decision_latency.ToTimedelta().total_seconds() for record in records]
     return found
 
 

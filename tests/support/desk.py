@@ -117,7 +117,8 @@ class LocalSpokes:
             await server.start()
             self._servers.append(server)
             channel = grpc.aio.insecure_channel(address)
-            self._spokes[app.name] = Spoke(SpokeKey(app.name, user, session), cast(Any, None), channel)
+            key = SpokeKey(app.name, user, session)
+            self._spokes[app.name] = Spoke(key, cast(Any, None), channel, lambda spoke, why: None)
         return self._spokes[app.name]
 
     async def close(self) -> None:

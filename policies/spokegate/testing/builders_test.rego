@@ -119,14 +119,9 @@ hidden(reasons) := object.union(denied(reasons), {"hidden": true})
 allowed(reasons) := object.union(denied(reasons), {"effect": "allow"})
 
 # METADATA
-# title: Allowed to a spoke by its own app
+# title: Allowed to a spoke
 # description: With the cap on the result.
-allowed_own(reasons) := object.union(allowed(reasons), {"obligations": [max_result_bytes]})
-
-# METADATA
-# title: Allowed to a spoke by another app
-# description: With the cap on the result and its review.
-delivered(reasons) := object.union(allowed_own(reasons), {"review_result": true})
+delivered(reasons) := object.union(allowed(reasons), {"obligations": [max_result_bytes]})
 
 max_result_bytes := {"type": "max_result_bytes", "on": "result", "value": 65536}
 

@@ -76,7 +76,9 @@ def greet(end: socket.socket) -> None:
     """Take the preface, exchange settings, and wait until the call has begun."""
     end.recv(PREFACE_BYTES, socket.MSG_WAITALL)
     window = struct.pack(">HI", 4, 1 << 24)
-    end.sendall(frame(SETTINGS, 0, 0, window) + frame(SETTINGS, ACK) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24)))
+    end.sendall(
+        frame(SETTINGS, 0, 0, window) + frame(SETTINGS, ACK) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24))
+    )
     seen = b""
     # The path of the call is in its headers, Huffman-coded; it is enough that a HEADERS frame of stream 1 came.
     while frame(HEADERS, END_HEADERS, 1)[3:] not in seen:

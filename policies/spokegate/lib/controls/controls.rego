@@ -50,7 +50,7 @@ from_user(pointer, value) if {
 	count(value) > 0
 	every index, item in value {
 		scalar(item)
-		input.context.provenance[sprintf("%s/%d", [pointer, index])].user == true
+		input.context.provenance[sprintf("%s/%v", [pointer, index])].user == true
 	}
 }
 

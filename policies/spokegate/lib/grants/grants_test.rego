@@ -81,7 +81,7 @@ test_no_grant_covers_a_deny if {
 }
 
 test_a_grant_is_not_named_where_a_rule_allows if {
-	request := testing.patched(testing.by_spoke, {"/grants": [object.union(session, {"constraint": {}})]})
+	request := testing.patched(testing.by_spoke, {"/grants": [testing.patched(session, {"/constraint": {}})]})
 	spokegate.decision == testing.delivered([testing.declared_read]) with input as request
 }
 

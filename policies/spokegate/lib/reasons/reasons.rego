@@ -25,13 +25,14 @@ of(chain, facts) := {
 # METADATA
 # title: Filled text
 # description: The text with every `{name}` replaced, in one pass, so that a fact cannot bring in another.
-filled(text, facts) := strings.replace_n(
-	{placeholder: words(fact) |
-		some name, fact in object.union(request.names, facts)
-		placeholder := sprintf("{%s}", [name])
-	},
-	text,
-)
+filled(text, facts) := strings.replace_n(object.union(names, placeholders(facts)), text)
+
+names := placeholders(request.names)
+
+placeholders(facts) := {placeholder: words(fact) |
+	some name, fact in facts
+	placeholder := concat("", ["{", name, "}"])
+}
 
 # METADATA
 # title: Fact in words

@@ -40,7 +40,7 @@ test_session_within_the_budget if {
 
 test_session_does_not_hold_back_the_result_of_its_last_request if {
 	request := testing.patched(testing.by_spoke, {"/context/counts/session": 1001, "/action/name": "return"})
-	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as request
+	spokegate.decision == testing.delivered([testing.reviewed]) with input as request
 }
 
 test_session_ends_with_a_probe_too if {

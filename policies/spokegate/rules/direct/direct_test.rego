@@ -1,6 +1,7 @@
 package spokegate.rules.direct_test
 
 import data.spokegate
+import data.spokegate.rules.direct
 import data.spokegate.testing
 
 test_the_user_may_read_and_write[effect] if {
@@ -26,4 +27,9 @@ test_the_user_is_asked_before_what_cannot_be_undone if {
 test_a_spoke_does_not_pass_for_the_user if {
 	request := testing.patched_in_turn(testing.by_spoke, [testing.write, testing.foreign])
 	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+}
+
+test_no_allow_of_what_cannot_be_undone if {
+	allows := direct.allow with input as testing.patched(testing.by_user, testing.irreversible)
+	count(allows) == 0
 }

@@ -80,17 +80,18 @@ test_no_tag_clears_another_or_all[note] if {
 
 test_result_to_a_cleared_app if {
 	document := request([result, caller_clearance(["health", "contact", "more"])])
-	spokegate.decision == testing.delivered([testing.declared_read]) with input as document
+	expected := object.union(testing.delivered([testing.declared_read]), {"review_result": true})
+	spokegate.decision == expected with input as document
 }
 
 test_result_to_a_cleared_app_at_the_return if {
 	document := request([result, caller_clearance(["health", "contact"]), returned])
-	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as document
+	spokegate.decision == testing.delivered([testing.reviewed]) with input as document
 }
 
 test_result_to_the_app_that_it_comes_from if {
 	decision := spokegate.decision with input as request([testing.own, result])
-	decision == testing.allowed_own(decision.reasons)
+	decision == testing.delivered(decision.reasons)
 }
 
 test_result_to_the_user[action] if {
@@ -137,7 +138,7 @@ test_caller_to_a_cleared_app if {
 
 test_caller_within_its_app if {
 	decision := spokegate.decision with input as request([testing.own, carried])
-	decision == testing.allowed_own(decision.reasons)
+	decision == testing.delivered(decision.reasons)
 }
 
 test_caller_out_of_the_system_through_its_own_app if {
@@ -158,12 +159,12 @@ test_caller_out_of_the_system_through_its_own_cleared_app if {
 		target_clearance(["contact", "health"]),
 		{"/resource/function/egress": true},
 	])
-	decision == testing.allowed_own(decision.reasons)
+	decision == testing.delivered(decision.reasons)
 }
 
 test_nothing_flows_to_the_target_at_the_return if {
 	document := request([carried, returned])
-	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as document
+	spokegate.decision == testing.delivered([testing.reviewed]) with input as document
 }
 
 test_nothing_of_the_user_is_held_back if {
@@ -196,4 +197,18 @@ test_caller_to_uncleared_where_it_is_not_known[pointer] if {
 	denials := flows.deny with input as document
 	codes := {denial.code | some denial in denials}
 	"flows.caller_to_uncleared" in codes
+}
+
+test_only_a_spoke_has_a_clearance if {
+	document := request([result, carried, caller_clearance(["contact", "health"]), {"/subject/type": "planner"}])
+	denials := flows.deny with input as testing.patched_in_turn(document, [target_clearance(["contact", "health"])])
+	codes := {denial.code | some denial in denials}
+	codes == {"flows.caller_to_uncleared", "flows.result_to_uncleared"}
+}
+
+test_only_a_spoke_is_within_an_app if {
+	document := request([testing.own, result, carried, {"/subject/type": "planner"}])
+	denials := flows.deny with input as document
+	codes := {denial.code | some denial in denials}
+	codes == {"flows.caller_to_uncleared", "flows.result_to_uncleared"}
 }

@@ -255,3 +255,8 @@ test_untrusted_control_where_it_is_not_known[pointer] if {
 	codes := {ask.code | some ask in asks}
 	codes == {"influence.untrusted_control"}
 }
+
+test_no_allow_of_what_cannot_be_undone if {
+	allows := influence.allow with input as request([testing.irreversible, testing.influenced])
+	count(allows) == 0
+}

@@ -30,7 +30,7 @@ test_not_asked_about_what_can_be_undone[effect] if {
 
 test_not_asked_again_about_the_result if {
 	request := testing.patched_in_turn(testing.by_spoke, [testing.irreversible, {"/action/name": "return"}])
-	spokegate.decision == testing.allowed_own([testing.reviewed]) with input as request
+	spokegate.decision == testing.delivered([testing.reviewed]) with input as request
 }
 
 test_always_asked_where_the_effect_is_not_known[note] if {

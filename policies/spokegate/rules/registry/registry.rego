@@ -13,6 +13,8 @@ offered := {
 	"user": {"invoke", "probe", "return"},
 }
 
+reserved := {"user", "planner"}
+
 trusts := {"unreviewed", "reviewed", "system"}
 
 effects := {"read", "write", "irreversible"}
@@ -55,6 +57,17 @@ deny contains reason if {
 deny contains reason if {
 	request.by_spoke
 	not named_like_app
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: App named like another subject
+# description: The asking app has the name of a subject that is no app, and could pass for it in a grant.
+# custom:
+#   code: registry.reserved_name
+deny contains reason if {
+	request.by_spoke
+	input.subject.id in reserved
 	reason := reasons.of(rego.metadata.chain(), {})
 }
 

@@ -123,6 +123,26 @@ test_subject_mismatch_is_of_no_concern_to_the_user if {
 	spokegate.decision == testing.allowed([testing.user_call]) with input as request
 }
 
+test_reserved_name[name] if {
+	some name in {"user", "planner"}
+	expected := testing.denied([reason(
+		"registry.reserved_name",
+		"The asking app has the name of a subject that is no app, and could pass for it in a grant.",
+	)])
+	spokegate.decision == expected with input as testing.patched(
+		testing.by_spoke,
+		{"/subject/id": name, "/subject/app/name": name},
+	)
+}
+
+test_no_other_name_is_reserved if {
+	decision := spokegate.decision with input as testing.patched(
+		testing.by_spoke,
+		{"/subject/id": "users", "/subject/app/name": "users"},
+	)
+	decision == testing.delivered(decision.reasons)
+}
+
 test_action_not_offered[note] if {
 	some note, action in {
 		"generate": "generate",

@@ -18,7 +18,7 @@ test_an_app_may_read_with_its_own_functions if {
 		"The manifest of archive declares that it asks for archive.find, ",
 		"which only reads.",
 	])})
-	spokegate.decision == testing.allowed_own([expected]) with input as request
+	spokegate.decision == testing.delivered([expected]) with input as request
 }
 
 test_a_read_with_egress_is_no_declared_read if {

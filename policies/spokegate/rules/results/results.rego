@@ -1,6 +1,6 @@
 # METADATA
 # title: Results
-# description: A result that crosses from one app to another is decided on once more before it is delivered.
+# description: A confidential result is decided on once more before it is delivered to another app.
 package spokegate.rules.results
 
 import data.spokegate.lib.reasons
@@ -20,12 +20,16 @@ allow contains reason if {
 # title: Results to review
 # scope: document
 # description: >-
-#   While it works, the target may learn more than its function's labels said when it was called; what its result
-#   carries is only known at the end. The user may receive everything, and an app its own.
+#   A result that carries confidential data, on its way from one app to another. The user may receive everything, and
+#   an app its own. What the target first learns while it works is in no label yet: the hub, which sees it, has the
+#   result decided on then, whatever this rule says.
 default review_result := false
 
 review_result if {
 	input.action.name == "invoke"
 	request.by_spoke
 	not request.within_app
+	not without_confidential
 }
+
+without_confidential if input.resource.function.labels.confidentiality == []

@@ -16,8 +16,8 @@ parts := {"deny", "ask", "allow", "obligations", "review_result"}
 #   code: site.malformed
 deny contains reason if {
 	some part in parts
-	is_string(type_name(data.site[part]))
-	not sound(part, data.site[part])
+	given := data.site[part]
+	not sound(part, given)
 	reason := reasons.of(rego.metadata.chain(), {"part": part})
 }
 
@@ -112,7 +112,6 @@ sound_obligation({"type": type, "on": on, "pointer": pointer}) if {
 }
 
 sound_obligation({"type": "max_result_bytes", "on": "result", "value": value}) if {
-	is_number(value)
 	value >= 0
 	floor(value) == value
 }

@@ -147,6 +147,7 @@ test_malformed_reasons[note] if {
 		"null": null,
 		"text": "deny",
 		"object": reason("x"),
+		"object of them": {"x": reason("x")},
 		"items in words": {"deny"},
 		"no code": {object.remove(reason("x"), {"code"})},
 		"no message": {object.remove(reason("x"), {"message"})},
@@ -168,6 +169,8 @@ test_malformed_obligations[note] if {
 	some note, given in {
 		"true": true,
 		"one": drop,
+		"object of them": {"x": drop},
+		"reasons": [reason("x")],
 		"words": {"drop"},
 		"unknown type": [object.union(drop, {"type": "encrypt"})],
 		"unknown place": [object.union(drop, {"on": "prompt"})],
@@ -188,7 +191,7 @@ test_malformed_obligations[note] if {
 }
 
 test_malformed_review_result[note] if {
-	some note, given in {"text": "true", "null": null, "number": 1}
+	some note, given in {"text": "true", "null": null, "number": 1, "reasons": [reason("x")]}
 	spokegate.decision == testing.denied([malformed("review_result")]) with input as testing.by_spoke
 		with data.site as {"review_result": given}
 }

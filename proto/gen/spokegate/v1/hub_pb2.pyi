@@ -205,7 +205,7 @@ class InvokeRequest(_message.Message):
     """The function: "app.function"."""
     arguments_json: _builtins.str
     """The arguments: a JSON object, strict (no duplicate keys, no NaN), at most
-    1 MiB and 32 levels deep.
+    1 MiB, 20,000 values and 32 levels deep.
     """
     user_text: _builtins.str
     """What the user said that led to this call; evidence of provenance for the

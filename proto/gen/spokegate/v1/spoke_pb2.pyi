@@ -215,7 +215,9 @@ class InvokeAsk(_message.Message):
     function: _builtins.str
     """The function: "app.function"."""
     arguments_json: _builtins.str
-    """The arguments: a JSON object, strict, at most 1 MiB and 32 levels deep."""
+    """The arguments: a JSON object, strict, at most 1 MiB, 20,000 values
+    and 32 levels deep.
+    """
     def __init__(
         self,
         *,

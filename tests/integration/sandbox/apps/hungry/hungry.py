@@ -15,7 +15,7 @@ async def echo(call: Call, text: str) -> dict[str, str]:
 
 @app.function
 async def eat_memory(call: Call) -> dict[str, int]:
-    held: list[bytearray] = []
+    held: list[object] = []
     try:
         while len(held) < 4096:
             held.append(bytearray(os.urandom(1) * MEBIBYTE))

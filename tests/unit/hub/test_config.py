@@ -1,0 +1,91 @@
+"""The configuration: every problem with its line and its mend, nothing quietly ignored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hub.config import PROJECT_ROOT, AppConfig, ClientConfig, Config, ConfigInvalid, LimitsConfig, load_config
+
+
+def problems(path: Path, text: str) -> list[str]:
+    """Return what is wrong with a configuration, as `line: message`."""
+    file = path / "spokegate.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigInvalid) as error:
+        load_config(file)
+    for problem in error.value.problems:
+        assert str(problem).startswith(f"{file}:{problem.line}: ")
+    return [f"{problem.line}: {problem.message}" for problem in error.value.problems]
+
+
+def test_an_unknown_field_is_refused_with_its_line_and_the_nearest_known_one(tmp_path: Path) -> None:
+    found = problems(tmp_path, "version: 1\nlimits:\n  hop: 3\n  promt_seconds: 5\n")
+    assert found == [
+        "3: `limits.hop`: unknown field: did you mean `hops`?",
+        "4: `limits.promt_seconds`: unknown field: did you mean `prompt_seconds`?",
+    ]
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        "version: 2\napps:\n  - path: no/such\n    trust: much\nclients:\n  - user: ../alice\nlimits: {hops: 0}\n",
+    )
+    assert {"1", "4", "6", "7"} <= {line.split(":")[0] for line in found}
+
+
+def test_two_clients_on_one_socket_are_refused(tmp_path: Path) -> None:
+    [found] = problems(tmp_path, "version: 1\nclients:\n  - user: alice\n  - user: bob\n")
+    assert found == "2: `clients`: two of them have the same `socket`: rename one"
+
+
+def test_an_app_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    [found] = problems(tmp_path, "version: 1\napps:\n  - path: no/such/app\n")
+    assert found == "3: `path`: there is no directory no/such/app"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "version: 1\nversion: 1\n",
+        "a: &x 1\nb: *x\n",
+        "version: .nan\n",
+        "{",
+        "clients: []\n",
+        "clients: [{user: alice, socket: ../evil.sock}]\n",
+        "clients: [{user: alice, socket: ..}]\n",
+        "clients: [{user: alice, socket: hub.lock}]\n",
+        "clients: [{user: alice, socket: opa.sock}]\n",
+        "clients: [{user: alice, socket: opa}]\n",
+        "clients: [{user: alice, socket: spokes}]\n",
+        "limits: {call_seconds: 1e999}\n",
+        "limits: {spokes: -1}\n",
+    ],
+)
+def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    assert problems(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_a_plain_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_paths_are_relative_to_the_file_and_the_rest_has_defaults(tmp_path: Path) -> None:
+    (tmp_path / "apps" / "one").mkdir(parents=True)
+    file = tmp_path / "spokegate.yaml"
+    file.write_text("version: 1\nstate_dir: state\nruntime_dir: run\npolicies: [rules]\napps: [{path: apps/one}]\n")
+    config = load_config(file)
+    assert (config.state_dir, config.runtime_dir) == (tmp_path / "state", tmp_path / "run")
+    assert (config.policies, config.apps[0].path) == ((tmp_path / "rules",), tmp_path / "apps" / "one")
+    assert (config.apps[0].trust, config.limits.hops) == ("unreviewed", 8)
+    assert Config().policies == (PROJECT_ROOT / "policies",)
+
+
+def test_every_field_has_a_sentence() -> None:
+    models = (Config, AppConfig, ClientConfig, LimitsConfig)
+    assert [name for model in models for name, field in model.model_fields.items() if not field.description] == []

@@ -1,0 +1,168 @@
+"""Prompts: who is asked, whose answer counts, and what silence means."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hub.errors import EntityNotFound, QuotaExceeded, RequestInvalid
+from hub.mediation.caller import new_id
+from hub.mediation.consent import Answer, Ended, Outcome, Prompts, Question, ScopeOffer
+from hub.mediation.labels import NONE
+from hub.mediation.request import GrantScope
+from tests.support.desk import answering, until
+
+
+def question(**changes: Any) -> Question:
+    fields: dict[str, Any] = {
+        "id": new_id("p"),
+        "user": "alice",
+        "decision_id": "d-1",
+        "session": "s-1",
+        "caller": "asker",
+        "chain": ("user", "asker"),
+        "function": "target.do",
+        "function_effect": "write",
+        "arguments_json": "{}",
+        "untrusted_pointers": (),
+        "planned": False,
+        "labels": NONE,
+        "title": "May it?",
+        "detail": "",
+        "reasons": (),
+        "offers": (ScopeOffer("once", "this"),),
+        "timeout_seconds": 2.0,
+    }
+    return Question(**{**fields, **changes})
+
+
+async def test_a_yes_comes_back_with_its_scope() -> None:
+    prompts = Prompts()
+    async with answering(prompts, "once"):
+        assert await prompts.ask(question()) == Answer(Outcome.APPROVED, "once")
+
+
+async def test_a_no_comes_back() -> None:
+    prompts = Prompts()
+    async with answering(prompts, None):
+        assert await prompts.ask(question()) == Answer(Outcome.REFUSED)
+
+
+async def test_nobody_watching_is_answered_at_once() -> None:
+    prompts = Prompts()
+    async with answering(prompts, "once", user="bob"):
+        assert await prompts.ask(question(timeout_seconds=60)) == Answer(Outcome.UNWATCHED)
+
+
+async def test_silence_ends_in_its_time() -> None:
+    prompts = Prompts()
+    async with answering(prompts):
+        assert await prompts.ask(question(timeout_seconds=0.02)) == Answer(Outcome.EXPIRED)
+
+
+async def test_the_first_answer_counts() -> None:
+    prompts, asked = Prompts(), question()
+    with prompts.watch("alice"):
+        task = asyncio.create_task(prompts.ask(asked))
+        await asyncio.sleep(0)
+        prompts.answer("alice", asked.id, None)
+        with pytest.raises(EntityNotFound):
+            prompts.answer("alice", asked.id, "once")
+        assert await task == Answer(Outcome.REFUSED)
+    with pytest.raises(EntityNotFound):
+        prompts.answer("alice", asked.id, "once")
+
+
+async def test_another_users_prompt_cannot_be_seen_or_answered() -> None:
+    prompts, asked = Prompts(), question(timeout_seconds=0.05)
+    with prompts.watch("alice"):
+        async with answering(prompts, "once", user="bob") as seen:
+            task = asyncio.create_task(prompts.ask(asked))
+            await asyncio.sleep(0)
+            with pytest.raises(EntityNotFound):
+                prompts.answer("bob", asked.id, "once")
+            assert await task == Answer(Outcome.EXPIRED)
+            assert seen == []
+
+
+async def test_a_scope_that_is_not_offered_is_refused_and_the_prompt_goes_on_waiting() -> None:
+    prompts, asked = Prompts(), question()
+    with prompts.watch("alice"):
+        task = asyncio.create_task(prompts.ask(asked))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestInvalid, match="once"):
+            prompts.answer("alice", asked.id, "session")
+        prompts.answer("alice", asked.id, "once")
+        assert await task == Answer(Outcome.APPROVED, "once")
+
+
+async def test_a_prompt_whose_caller_goes_away_is_withdrawn() -> None:
+    prompts, asked = Prompts(), question()
+    with prompts.watch("alice") as events:
+        task = asyncio.create_task(prompts.ask(asked))
+        assert await anext(events) is asked
+        task.cancel()
+        assert await anext(events) == Ended(asked.id, Outcome.WITHDRAWN)
+        with pytest.raises(EntityNotFound):
+            prompts.answer("alice", asked.id, "once")
+
+
+async def test_who_comes_late_sees_what_waits() -> None:
+    prompts, asked = Prompts(), question()
+    with prompts.watch("alice"):
+        task = asyncio.create_task(prompts.ask(asked))
+        await asyncio.sleep(0)
+        async with answering(prompts, "once") as seen:
+            await task
+        assert seen == [asked]
+
+
+async def test_every_watcher_hears_the_end() -> None:
+    prompts = Prompts()
+    with prompts.watch("alice") as first, prompts.watch("alice") as second:
+        await prompts.ask(question(timeout_seconds=0.02))
+        for events in (first, second):
+            assert isinstance(await anext(events), Question)
+            assert isinstance(await anext(events), Ended)
+
+
+async def test_a_watcher_that_does_not_keep_up_is_cut_off_and_the_others_go_on() -> None:
+    prompts = Prompts()
+    yes: list[GrantScope] = ["once"] * 600
+    with prompts.watch("alice") as slow:
+        async with answering(prompts, *yes) as seen:
+            for _ in range(600):
+                await prompts.ask(question())
+            await until(lambda: len(seen) == 600)
+        heard = [event async for event in slow]
+    assert len(heard) == 1024
+
+
+async def test_watchers_are_bounded_and_make_room() -> None:
+    prompts = Prompts()
+    for _ in range(20):
+        with prompts.watch("alice"):
+            pass
+    managers = [prompts.watch("alice") for _ in range(16)]
+    for manager in managers:
+        manager.__enter__()
+    with pytest.raises(QuotaExceeded), prompts.watch("alice"):
+        pass
+    with prompts.watch("bob"):
+        pass
+    for manager in managers:
+        manager.__exit__(None, None, None)
+
+
+async def test_any_number_of_waiting_prompts_can_be_watched() -> None:
+    prompts = Prompts()
+    with prompts.watch("alice"):
+        tasks = [asyncio.create_task(prompts.ask(question())) for _ in range(1100)]
+        await asyncio.sleep(0)
+        with prompts.watch("alice") as events:
+            assert isinstance(await anext(events), Question)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
