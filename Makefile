@@ -47,7 +47,7 @@ test: setup ## all tests: unit, integration, end to end, attacks
 test-integration: setup ## the tests with real OPA, real gRPC and real sandboxes
 	$(BIN)/python -m pytest -m "not slow" tests/integration tests/e2e
 test-attack: setup ## the tests that try to break out, forge, overhear or exhaust
-	$(BIN)/python -m pytest -m "not slow" tests/attack
+	$(BIN)/python -m pytest -m "not slow" -s tests/attack
 bench: setup ## what the hub costs, as a table and in build/bench.json
 	@$(BIN)/python -m tests.bench
 

@@ -28,12 +28,17 @@ from hub.spokes.supervisor import SpokeEvent, Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
 from hub.store.tables import open_database
+from spoke_runner.sandbox import Footing, SandboxError, settle
 
 _log = structlog.get_logger(__name__)
 
 
 class HubRunning(SpokegateError):
     """Another hub uses the same state or runtime directory."""
+
+
+class SandboxMissing(SpokegateError):
+    """This host cannot build the configured sandbox; the text says which layer, why, and the mend."""
 
 
 class Hub:
@@ -52,8 +57,12 @@ class Hub:
 
 
 @contextlib.asynccontextmanager
-async def serve(config: Config) -> AsyncIterator[Hub]:
+async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIterator[Hub]:
     """Run a hub while the context is open.
+
+    Args:
+        config: What it runs.
+        unsafe_no_sandbox: Start the spokes without any walls.
 
     Raises:
         SpokegateError: Something that it needs is missing, broken or in use; the text names it and the mend.
@@ -90,6 +99,8 @@ async def serve(config: Config) -> AsyncIterator[Hub]:
                 on_event=lambda what: record("policy", what),
             )
         )
+        footing = await _footing(config, unsafe_no_sandbox)
+        record("sandbox", f"{footing.level}: {footing.why}" if footing.why else footing.level)
         supervisor = await stack.enter_async_context(
             Supervisor(
                 data_root=config.state_dir / "data",
@@ -98,6 +109,7 @@ async def serve(config: Config) -> AsyncIterator[Hub]:
                 max_spokes=config.limits.spokes,
                 on_event=lambda event: audit.record_later(_spoke_event(event)),
                 on_zygote_event=lambda what: record("zygote", what),
+                footing=footing,
             )
         )
         grants = GrantStore(engine, audit)
@@ -136,7 +148,7 @@ async def serve(config: Config) -> AsyncIterator[Hub]:
         record("hub", "stopping")
 
 
-async def run_until_signal(config: Config, on_ready: Callable[[Hub], None]) -> None:
+async def run_until_signal(config: Config, on_ready: Callable[[Hub], None], *, unsafe_no_sandbox: bool = False) -> None:
     """Run a hub until SIGINT or SIGTERM, then stop it cleanly.
 
     Raises:
@@ -146,9 +158,21 @@ async def run_until_signal(config: Config, on_ready: Callable[[Hub], None]) -> N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serve(config) as hub:
+    async with serve(config, unsafe_no_sandbox=unsafe_no_sandbox) as hub:
         on_ready(hub)
         await stop.wait()
+
+
+async def _footing(config: Config, unsafe_no_sandbox: bool) -> Footing:
+    try:
+        footing = await settle("none" if unsafe_no_sandbox else config.sandbox.minimum)
+    except SandboxError as error:
+        raise SandboxMissing(f"the sandbox, of which {config.sandbox.minimum} is the minimum: {error}") from error
+    if footing.level == "none":
+        _log.warning("NO SANDBOX: every app can read, change and send whatever this user can")
+    elif footing.why:
+        _log.warning("a weaker sandbox than strict", level=footing.level, why=footing.why)
+    return footing
 
 
 async def _follow_policies(bundle: PolicyBundle, record: Callable[[str, str], None]) -> None:

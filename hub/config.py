@@ -63,6 +63,14 @@ class ClientConfig(_Document):
         return value
 
 
+class SandboxConfig(_Document):
+    """What the walls around every spoke must at least be."""
+
+    minimum: Literal["strict", "no-userns"] = Field(
+        default="strict", description="The weakest level that a hub starts with: `strict` or `no-userns`."
+    )
+
+
 class LimitsConfig(_Document):
     """What the hub bounds."""
 
@@ -97,6 +105,7 @@ class Config(_Document):
         min_length=1,
         description="The sockets for clients; by default one, for the user who runs the hub.",
     )
+    sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 
 
@@ -167,6 +176,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     match path:
         case ():
             return Config
+        case ("sandbox",):
+            return SandboxConfig
         case ("limits",):
             return LimitsConfig
         case ("apps", _):

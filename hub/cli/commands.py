@@ -42,7 +42,13 @@ def main() -> None:
 
 
 @app.command()
-def up(config: ConfigOption = None, form: FormatOption = Format.TEXT) -> None:
+def up(
+    config: ConfigOption = None,
+    form: FormatOption = Format.TEXT,
+    unsafe_no_sandbox: Annotated[
+        bool, typer.Option("--unsafe-no-sandbox", help="Run apps without any walls: for the lab, never for real data.")
+    ] = False,
+) -> None:
     """Start the hub and OPA, until SIGINT or SIGTERM."""
     import uvloop
 
@@ -62,7 +68,7 @@ def up(config: ConfigOption = None, form: FormatOption = Format.TEXT) -> None:
         out.print(Text(f"policies {hub.bundle.revision[:19]}   opa pid {hub.opa.pid}   Ctrl-C stops", style="dim"))
 
     try:
-        uvloop.run(run_until_signal(load_config(find_config(config)), ready))
+        uvloop.run(run_until_signal(load_config(find_config(config)), ready, unsafe_no_sandbox=unsafe_no_sandbox))
     except (SpokegateError, OpaBinaryError) as error:
         err.print(Text(str(error), style="red"))
         raise typer.Exit(Exit.UNAVAILABLE) from None

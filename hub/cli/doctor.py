@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from hub.config import PROJECT_ROOT, ConfigInvalid, load_config
 from hub.opa.binary import OpaBinaryError, find_opa
 from hub.spokes.manifest import ManifestInvalid
 from hub.spokes.registry import Installed, Registry
-from spoke_runner.sandbox import preflight
+from spoke_runner.sandbox import Level, SandboxError, preflight, settle
+from spoke_runner.sandbox.escape import ACTS
+from spoke_runner.sandbox.escape import suite as escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,7 @@ def examine(config_path: Path) -> list[Finding]:
         findings.append(Finding("opa", True, str(find_opa(PROJECT_ROOT))))
     except OpaBinaryError as error:
         findings.append(Finding("opa", False, str(error), "make setup"))
-    findings += [
-        Finding(f"sandbox: {layer.name}", layer.in_force, layer.detail, layer.mend or "") for layer in preflight()
-    ]
+    minimum: Level = "strict"
     try:
         config = load_config(config_path)
         registry = Registry(
@@ -48,9 +49,35 @@ def examine(config_path: Path) -> list[Finding]:
             for app in config.apps
         )
         findings.append(Finding("configuration", True, f"{config_path}: {len(registry.apps)} apps"))
+        minimum = config.sandbox.minimum
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))
-    return findings
+    return findings + _sandbox(minimum)
+
+
+def _sandbox(minimum: Level) -> list[Finding]:
+    """Try the layers of this host, and whether a hostile app gets out of them."""
+    try:
+        footing = asyncio.run(settle(minimum))
+    except SandboxError:
+        return _layers(minimum)
+    level = f"{footing.level}; {minimum} is the minimum"
+    found = [Finding("sandbox: level", True, f"{level}; not strict: {footing.why}" if footing.why else level)]
+    found += _layers(footing.level)
+    outcomes = asyncio.run(escape.run(footing.level, proc=footing.proc))
+    came_through = [item.act for item in outcomes if not item.blocked]
+    known = {act.name for act in ACTS.values() if footing.level in act.open_at}
+    text = f"{len(outcomes)} hostile acts tried inside a spoke, {len(came_through)} came through"
+    if came_through:
+        text += f": {', '.join(came_through)}"
+    report = "" if set(came_through) <= known else "report this: the sandbox does not hold"
+    return [*found, Finding("sandbox: escape suite", not report, text, report)]
+
+
+def _layers(level: Level) -> list[Finding]:
+    return [
+        Finding(f"sandbox: {layer.name}", layer.in_force, layer.detail, layer.mend or "") for layer in preflight(level)
+    ]
 
 
 def as_table(findings: list[Finding]) -> Table:

@@ -78,6 +78,9 @@ class Limits(_Document):
 
     memory_mb: int = Field(default=256, ge=16, le=8192, description="Most memory, in MiB.")
     file_mb: int = Field(default=64, ge=1, le=8192, description="Largest file that it may write, in MiB.")
+    disk_mb: int = Field(
+        default=256, ge=1, le=65536, description="All of its data directory together, in MiB, beyond which it is ended."
+    )
     open_files: int = Field(default=256, ge=32, le=4096, description="Most open file descriptors.")
     threads: int = Field(default=64, ge=8, le=1024, description="Most threads.")
     call_seconds: int = Field(

@@ -25,6 +25,7 @@ from hub.errors import QuotaExceeded, SpokeUnavailable
 from hub.spokes.registry import RegisteredApp
 from spoke_runner.sandbox import (
     CanaryFailed,
+    Footing,
     Limits,
     SandboxSpec,
     SandboxUnavailable,
@@ -43,7 +44,7 @@ _HEALTH_SECONDS = 1.0
 _REAP_SECONDS = 1.0
 _LOG_LINES = 20
 
-_CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 4 * _MEBIBYTE),
     ("grpc.max_send_message_length", 4 * _MEBIBYTE),
     ("grpc.max_metadata_size", 8 << 10),
@@ -127,10 +128,12 @@ class Supervisor:
         max_spokes: How many may run at once.
         on_event: Told of every start, end and failure.
         on_zygote_event: Told, in a sentence, when what starts spokes warm is renewed or lost.
+        footing: The level that every spoke is started at, and at no other.
 
     Invariants:
         * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
           cold, which is the same level of isolation, and both the reason and the way are events.
+        * Below `strict` there are no namespaces for a fork to enter, so every start is cold.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class Supervisor:
         max_spokes: int,
         on_event: Callable[[SpokeEvent], None],
         on_zygote_event: Callable[[str], None],
+        footing: Footing = Footing("strict"),  # noqa: B008 - frozen
     ) -> None:
         self._data_root = data_root
         self._run_root = run_root
@@ -149,6 +153,7 @@ class Supervisor:
         self._max_spokes = max_spokes
         self._on_event = on_event
         self._zygote = Zygote(on_event=on_zygote_event)
+        self._footing = footing
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
@@ -158,7 +163,8 @@ class Supervisor:
     async def __aenter__(self) -> Self:
         self._run_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._data_root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._zygote.__aenter__()
+        if self._footing.level == "strict":
+            await self._zygote.__aenter__()
         self._watch(self._reap_idle())
         return self
 
@@ -230,10 +236,13 @@ class Supervisor:
                 app_dir=app.path,
                 data_dir=data_directory,
                 socket_dir=socket_directory,
+                level=self._footing.level,
+                proc=self._footing.proc,
                 uid=spoke_uid(self._data_root, data_directory),
                 limits=Limits(
                     memory_bytes=limits.memory_mb * _MEBIBYTE,
                     file_bytes=limits.file_mb * _MEBIBYTE,
+                    data_bytes=limits.disk_mb * _MEBIBYTE,
                     open_files=limits.open_files,
                     processes=limits.threads,
                 ),
@@ -249,20 +258,25 @@ class Supervisor:
             self._forget_start(key)
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
-        channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=_CHANNEL_OPTIONS)
+        channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=CHANNEL_OPTIONS)
         spoke = Spoke(key, process, channel, self._retire)
         self._on_event(
             SpokeEvent(
                 key,
                 "started",
-                {"pid": process.pid, "milliseconds": round(process.start_milliseconds, 1), "isolation": way},
+                {
+                    "pid": process.pid,
+                    "milliseconds": round(process.start_milliseconds, 1),
+                    "isolation": way,
+                    "sandbox": process.report.level,
+                },
             )
         )
         self._watch(self._guard(spoke))
         return spoke
 
     async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
-        if app.manifest.isolation == "warm":
+        if app.manifest.isolation == "warm" and spec.level == "strict":
             try:
                 return await self._zygote.launch(spec, entry=app.manifest.entry), "warm"
             except ZygoteUnavailable as error:
@@ -286,7 +300,7 @@ class Supervisor:
                 finally:
                     suspected.cancel()
                 if ended.done():
-                    return self._retire(spoke, "process ended")
+                    return self._retire(spoke, spoke.process.ended_because or "process ended")
                 spoke.suspected.clear()
                 if not await _answers(spoke.channel):
                     return self._retire(spoke, "stopped answering")

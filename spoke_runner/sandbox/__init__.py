@@ -5,7 +5,8 @@ are first used, because the first stage of a spoke lives in this package too and
 sandbox.
 
 Invariants:
-    * There is one level here, `strict`. What cannot be built is refused with the layer, the reason and the mend.
+    * What a level asks for and cannot be built is refused with the layer, the reason and the mend. No level turns into
+      another by itself: whoever launches names one.
     * Nothing in this package imports the hub.
 """
 
@@ -25,17 +26,20 @@ if TYPE_CHECKING:
     from spoke_runner.sandbox.launcher import launch
     from spoke_runner.sandbox.logs import LogTail
     from spoke_runner.sandbox.ownership import spoke_uid
+    from spoke_runner.sandbox.places import Level
     from spoke_runner.sandbox.process import SpokeProcess
     from spoke_runner.sandbox.report import Canary, Layer, Outside, SandboxReport
     from spoke_runner.sandbox.runtime import Mount, PythonRuntime, discover_python
     from spoke_runner.sandbox.spec import Limits, SandboxSpec
-    from spoke_runner.sandbox.trial import preflight
+    from spoke_runner.sandbox.trial import Footing, preflight, settle
     from spoke_runner.sandbox.zygote.keeper import Zygote
 
 __all__ = [
     "Canary",
     "CanaryFailed",
+    "Footing",
     "Layer",
+    "Level",
     "Limits",
     "LogTail",
     "Mount",
@@ -52,6 +56,7 @@ __all__ = [
     "discover_python",
     "launch",
     "preflight",
+    "settle",
     "spoke_uid",
 ]
 
@@ -60,7 +65,8 @@ _HOMES = {
     "launcher": ("launch",),
     "logs": ("LogTail",),
     "ownership": ("spoke_uid",),
-    "trial": ("preflight",),
+    "places": ("Level",),
+    "trial": ("Footing", "preflight", "settle"),
     "process": ("SpokeProcess",),
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
     "runtime": ("Mount", "PythonRuntime", "discover_python"),

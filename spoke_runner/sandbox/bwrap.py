@@ -46,7 +46,8 @@ def argv(spec: SandboxSpec, *, program: str, holder: str | None = None) -> tuple
     line += ["--die-with-parent", "--new-session", "--as-pid-1"]
     line += ["--clearenv", "--cap-drop", "ALL"]
     line += ["--size", str(spec.limits.temporary_bytes), "--tmpfs", "/tmp"]  # noqa: S108 - the spoke's own
-    line += ["--proc", "/proc"]
+    if spec.proc:
+        line += ["--proc", "/proc"]
     line += ["--size", str(_DEV_BYTES), "--tmpfs", "/dev"]
     for device in _DEVICES:
         line += ["--dev-bind", device, device]

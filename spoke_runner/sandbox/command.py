@@ -8,6 +8,8 @@ As root::
 
     prlimit … [bwrap, as root, only to make a view of the files …] setpriv … bwrap …
 
+Below the level `strict` the inner bubblewrap is missing, and its place is taken by the interpreter itself.
+
 The stack limit is set before the exec because the C library takes the size of every thread's stack from it, once, when
 it starts. Root must not run the inner bubblewrap: with it the process inside keeps host uid 0, for which bubblewrap
 leaves `/proc/sys` writable.
@@ -33,7 +35,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from spoke_runner.sandbox import bwrap
+from spoke_runner.sandbox import bwrap, direct
+from spoke_runner.sandbox.places import STRICT
 from spoke_runner.sandbox.spec import Limits, SandboxSpec
 
 _RIGHTS: Final = {"r": 4, "x": 1}
@@ -43,7 +46,7 @@ _RIGHTS: Final = {"r": 4, "x": 1}
 class Tools:
     """The paths of the programs that build a sandbox."""
 
-    bwrap: str
+    bwrap: str | None
     prlimit: str
     setpriv: str
     cat: str
@@ -60,10 +63,12 @@ def argv(spec: SandboxSpec, *, tools: Tools, covers: tuple[Path, ...] = (), warm
     """
     line = limited(spec.limits, tools)
     if spec.uid is not None:
-        line += _view(spec, tools.bwrap, covers)
+        line += _view(spec, _needed(tools.bwrap), covers) if covers else []
         line += [tools.setpriv, "--reuid", str(spec.uid), "--regid", str(spec.uid), "--clear-groups"]
         line += ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
-    return (*line, *bwrap.argv(spec, program=tools.bwrap, holder=tools.cat if warm else None))
+    if spec.level != STRICT:
+        return (*line, *direct.argv(spec))
+    return (*line, *bwrap.argv(spec, program=_needed(tools.bwrap), holder=tools.cat if warm else None))
 
 
 def limited(limits: Limits, tools: Tools) -> list[str]:
@@ -110,9 +115,13 @@ def _may(path: Path, uid: int, rights: str) -> bool:
     return all(status.st_mode >> shift & _RIGHTS[right] for right in rights)
 
 
+def _needed(program: str | None) -> str:
+    if program is None:
+        raise ValueError("this command needs bubblewrap")
+    return program
+
+
 def _view(spec: SandboxSpec, program: str, covers: tuple[Path, ...]) -> list[str]:
-    if not covers:
-        return []
     line = [program, "--die-with-parent", "--unshare-pid", "--dev-bind", "/", "/"]
     for cover in covers:
         line += ["--tmpfs", str(cover)]

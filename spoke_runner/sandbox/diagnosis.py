@@ -34,13 +34,14 @@ _SWITCHES: Final = (
 )
 
 
-def find_tools() -> Tools:
+def find_tools(*, needs_bwrap: bool = True) -> Tools:
     """Return where the programs are that build a sandbox.
 
     Raises:
         SandboxUnavailable: One is not installed.
     """
-    return Tools(bwrap=_find("bwrap"), prlimit=_find("prlimit"), setpriv=_find("setpriv"), cat=_find("cat"))
+    bwrap = _find("bwrap") if needs_bwrap else None
+    return Tools(bwrap=bwrap, prlimit=_find("prlimit"), setpriv=_find("setpriv"), cat=_find("cat"))
 
 
 def _find(program: str) -> str:

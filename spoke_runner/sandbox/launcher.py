@@ -15,7 +15,7 @@ Tried and rejected:
 Invariants:
     * The go is sent only for a report without breaches.
     * Whatever leaves `launch` other than by return, cancellation too, leaves no process behind.
-    * There is no weaker level to fall back to.
+    * A spoke has the level of its spec or is not started: nothing here falls back to a weaker one.
     * The hub's environment is not inherited by any process of the chain.
 """
 
@@ -34,12 +34,14 @@ from typing import Any, Final, NoReturn
 from spoke_runner.sandbox import command, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
+from spoke_runner.sandbox.disk import used_bytes
 from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeStartFailed
-from spoke_runner.sandbox.inside.canaries import NAMES
+from spoke_runner.sandbox.inside.canaries import names
 from spoke_runner.sandbox.inside.seal import REPORT_FD
 from spoke_runner.sandbox.logs import LogPipe, LogTail
+from spoke_runner.sandbox.outside import threads_of
 from spoke_runner.sandbox.ownership import give
-from spoke_runner.sandbox.places import READY
+from spoke_runner.sandbox.places import READY, STRICT
 from spoke_runner.sandbox.process import Remains, SpokeProcess
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
@@ -81,7 +83,7 @@ class Way:
 
 
 async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0) -> SpokeProcess:
-    """Start a spoke at level `strict`, in a new interpreter, and return it once it serves.
+    """Start a spoke at the level of its spec, in a new interpreter, and return it once it serves.
 
     It dies with the thread that runs the event loop.
 
@@ -101,8 +103,8 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
 async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds: float) -> SpokeProcess:
     """Start a spoke in one of the two ways (see `launch`)."""
     spec, uid = _settled(spec)
-    tools = find_tools()
-    seccomp_filter = setup.filter_name()
+    await asyncio.to_thread(_check_room, spec)
+    bpf = setup.filter_name(spec.level)
     covers: tuple[Path, ...] = ()
     if spec.uid is not None:
         for directory in (spec.data_dir, spec.socket_dir):
@@ -112,13 +114,25 @@ async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds:
                 "runtime", f"{closed[0]} cannot be read by the spoke's uid {spec.uid}", f"chmod -R o+rX {closed[0]}"
             )
         covers = command.closed_directories(command.sources(spec), spec.uid)
+    tools = find_tools(needs_bwrap=spec.level == STRICT or bool(covers))
+    others = threads_of(uid) if spec.level != STRICT else 0
 
     def recipe(report_fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
         line = command.argv(spec, tools=tools, covers=covers, warm=way.warm)
-        return line, setup.setup(spec, entry=entry, report_fd=report_fd, seccomp_filter=seccomp_filter)
+        return line, setup.setup(spec, entry=entry, report_fd=report_fd, seccomp_filter=bpf, other_threads=others)
 
     gid = spec.uid or os.getegid()
-    return await start(spec, recipe, uid=uid, gid=gid, timeout_seconds=timeout_seconds, way=way)
+    spoke = await start(spec, recipe, uid=uid, gid=gid, timeout_seconds=timeout_seconds, way=way)
+    spoke.bound_disk(spec.data_dir, spec.limits.data_bytes)
+    return spoke
+
+
+def _check_room(spec: SandboxSpec) -> None:
+    used, limit = used_bytes(spec.data_dir), spec.limits.data_bytes
+    if used > limit:
+        raise SpokeStartFailed(
+            f"{spec.app}: {spec.data_dir} holds {used >> 20} MiB, and {limit >> 20} are its limit: remove files from it"
+        )
 
 
 def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
@@ -184,7 +198,7 @@ async def start(
             await asyncio.shield(channels.read_output(log_pipe))
             await remains.enter(channels)
             channels.send(setup.encode(document))
-            pid, report = await _judged(channels, remains, uid, gid)
+            pid, report = await _judged(spec, channels, remains, uid, gid)
             channels.send(b"g")
             _, ready = await channels.receive()
             if ready != READY:
@@ -202,7 +216,9 @@ async def start(
     return SpokeProcess(remains, pid=pid, report=report, start_milliseconds=round((time.monotonic() - began) * 1000, 1))
 
 
-async def _judged(channels: Channels, remains: Remains, uid: int, gid: int) -> tuple[int, SandboxReport]:
+async def _judged(
+    spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int
+) -> tuple[int, SandboxReport]:
     pid, message = await channels.receive()
     if not message:
         await remains.wait()
@@ -223,7 +239,14 @@ async def _judged(channels: Channels, remains: Remains, uid: int, gid: int) -> t
         for item in document["canaries"]
     )
     report = judge(
-        landlock_abi=document["landlock_abi"], canaries=canaries, required=NAMES, outside=outside, uid=uid, gid=gid
+        level=spec.level,
+        landlock_abi=document["landlock_abi"],
+        canaries=canaries,
+        required=names(spec.level, proc=spec.proc),
+        outside=outside,
+        uid=uid,
+        gid=gid,
+        own_uid=spec.uid is not None,
     )
     if report.breaches:
         raise CanaryFailed(report)

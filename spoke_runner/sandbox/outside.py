@@ -14,6 +14,18 @@ from spoke_runner.sandbox.report import NAMESPACES, Outside
 _CAPABILITIES: Final = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
+def threads_of(uid: int) -> int:
+    """Return how many threads a uid has on this host."""
+    found = 0
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and process.stat().st_uid == uid:
+                found += int((process / "stat").read_text().rpartition(")")[2].split()[17])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
 def look(pid: int, holder: int | None = None) -> Outside:
     """Return what the kernel says about a process.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 APP_DIR: Final = Path("/app")
 DATA_DIR: Final = Path("/data")
@@ -13,4 +13,8 @@ PROJECT_DIR: Final = Path("/opt/spokegate/lib")
 PACKAGES_DIR: Final = Path("/opt/spokegate/site-packages")
 # The host uid is nothing that a spoke has to know.
 INSIDE_UID: Final = 1000
+Level = Literal["strict", "no-userns", "none"]
+STRICT: Final = "strict"
+NO_USERNS: Final = "no-userns"
+NONE: Final = "none"
 READY: Final = b'{"ready":true}\n'

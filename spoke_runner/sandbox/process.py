@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from spoke_runner.sandbox.channels import Channels
+from spoke_runner.sandbox.disk import exceeds
 from spoke_runner.sandbox.logs import LogPipe, LogTail
 from spoke_runner.sandbox.outside import look
 from spoke_runner.sandbox.report import Outside, SandboxReport
@@ -73,7 +74,9 @@ class Remains:
 
     async def ended(self) -> int:
         """Wait for the end, and return the code; what is around the spoke may still be ending."""
-        return await self.process.wait()
+        code = await self.process.wait()
+        # Where no bubblewrap stands between, a signal is a negative number.
+        return code if code >= 0 else 128 - code
 
     async def _end(self) -> None:
         """Do what makes all processes end."""
@@ -100,6 +103,7 @@ class SpokeProcess:
         socket_path: Its socket, on the host's side.
         report: What is in force around it.
         start_milliseconds: From `launch` to ready.
+        ended_because: Why the runner ended it; empty when it did not.
     """
 
     def __init__(self, remains: Remains, *, pid: int, report: SandboxReport, start_milliseconds: float) -> None:
@@ -108,19 +112,38 @@ class SpokeProcess:
         self.socket_path = remains.socket_path
         self.report = report
         self.start_milliseconds = start_milliseconds
+        self.ended_because = ""
+        self._disk: asyncio.Task[None] | None = None
 
     @property
     def logs(self) -> tuple[str, ...]:
         """The last lines that it wrote: text from an untrusted source, made printable."""
         return self._remains.tail.lines()
 
+    def bound_disk(self, directory: Path, limit_bytes: int) -> None:
+        """End it when a directory of its own holds more than its limit."""
+        self._disk = asyncio.create_task(self._bound_disk(directory, limit_bytes))
+
+    async def _bound_disk(self, directory: Path, limit_bytes: int) -> None:
+        used = await exceeds(directory, limit_bytes, self.pid)
+        self.ended_because = f"its data directory holds {used >> 20} MiB, and {limit_bytes >> 20} are its limit"
+        await self._remains.kill()
+
     async def wait(self) -> int:
         """Wait until it ends; return its exit code, or 128 and the signal's number.
 
         Returns at once then, because the next call should not find it; `kill` sees to what is left of it.
         """
-        return await self._remains.ended()
+        code = await self._remains.ended()
+        self._stop_watching()
+        return code
 
     async def kill(self) -> None:
         """Kill it, reap it, remove its socket. May be called at any time, and more than once."""
+        self._stop_watching()
         await self._remains.kill()
+
+    def _stop_watching(self) -> None:
+        # Not while it is the one that kills.
+        if self._disk is not None and not self.ended_because:
+            self._disk.cancel()

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from spoke_runner.sandbox.places import NONE, STRICT, Level
+
 NAMESPACES: Final = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 
@@ -73,7 +75,7 @@ class SandboxReport:
         breaches: One line for every wall that does not hold.
     """
 
-    level: str
+    level: Level
     landlock_abi: int
     canaries: tuple[Canary, ...]
     outside: Outside
@@ -81,17 +83,27 @@ class SandboxReport:
 
 
 def judge(
-    *, landlock_abi: int, canaries: tuple[Canary, ...], required: tuple[str, ...], outside: Outside, uid: int, gid: int
+    *,
+    level: Level = STRICT,
+    landlock_abi: int,
+    canaries: tuple[Canary, ...],
+    required: tuple[str, ...],
+    outside: Outside,
+    uid: int,
+    gid: int,
+    own_uid: bool = True,
 ) -> SandboxReport:
     """Compare what was found with what must be.
 
     Args:
+        level: What was asked for, all of which must be found.
         landlock_abi: As the spoke reports it.
         canaries: As the spoke reports them.
         required: The names of all canaries there are.
         outside: As read from the host's `/proc`.
         uid: The host uid that the spoke must have.
         gid: The host gid that the spoke must have.
+        own_uid: Whether the spoke was given a uid by root, which also took its bounding set away.
     """
     breaches = [
         f"canary {canary.name}: answered {canary.answer}, not {' or '.join(canary.expected)}"
@@ -100,17 +112,25 @@ def judge(
     ]
     if tuple(canary.name for canary in canaries) != required:
         breaches.append("the canaries that reported are not those that were sent")
-    if outside.seccomp != 2:
-        breaches.append(f"Seccomp is {outside.seccomp}, not 2 (filter)")
-    if outside.no_new_privs != 1:
-        breaches.append("NoNewPrivs is not set")
-    breaches += [f"{name} is {value:#x}, not 0" for name, value in outside.capabilities.items() if value]
+    if level != NONE:
+        breaches += _unsealed(outside, bounding=level == STRICT or own_uid)
     if 0 in outside.uids or set(outside.uids) != {uid}:
         breaches.append(f"the uids are {outside.uids}, not {uid}")
     if 0 in outside.gids or set(outside.gids) != {gid}:
         breaches.append(f"the gids are {outside.gids}, not {gid}")
-    breaches += [f"the {name} namespace is the hub's own" for name in outside.shared_namespaces]
-    breaches += [f"the {name} namespace is not the one made for it" for name in outside.strange_namespaces]
+    if level == STRICT:
+        breaches += [f"the {name} namespace is the hub's own" for name in outside.shared_namespaces]
+        breaches += [f"the {name} namespace is not the one made for it" for name in outside.strange_namespaces]
     return SandboxReport(
-        level="strict", landlock_abi=landlock_abi, canaries=canaries, outside=outside, breaches=tuple(breaches)
+        level=level, landlock_abi=landlock_abi, canaries=canaries, outside=outside, breaches=tuple(breaches)
     )
+
+
+def _unsealed(outside: Outside, *, bounding: bool) -> list[str]:
+    found = []
+    if outside.seccomp != 2:
+        found.append(f"Seccomp is {outside.seccomp}, not 2 (filter)")
+    if outside.no_new_privs != 1:
+        found.append("NoNewPrivs is not set")
+    sets = {name: value for name, value in outside.capabilities.items() if bounding or name != "CapBnd"}
+    return found + [f"{name} is {value:#x}, not 0" for name, value in sets.items() if value]

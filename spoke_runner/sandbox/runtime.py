@@ -51,6 +51,13 @@ class PythonRuntime:
     hidden: tuple[Path, ...]
     import_path: tuple[Path, ...]
 
+    @property
+    def host_import_path(self) -> tuple[Path, ...]:
+        """What `sys.path` begins with where no mount has moved the packages."""
+        found = [mount.source.parent for mount in self.mounts if mount.target.parent == PROJECT_DIR]
+        found += [mount.source for mount in self.mounts if mount.target == PACKAGES_DIR]
+        return tuple(dict.fromkeys(found))
+
 
 @lru_cache(maxsize=1)
 def discover_python() -> PythonRuntime:

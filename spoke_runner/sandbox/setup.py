@@ -12,29 +12,32 @@ from pathlib import Path
 from typing import Any, Final
 
 from spoke_runner.sandbox.errors import SandboxUnavailable
-from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, PROJECT_DIR, SOCKET_DIR
+from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, PACKAGES_DIR, PROJECT_DIR, SOCKET_DIR, STRICT, Level
 from spoke_runner.sandbox.spec import SandboxSpec
 
 # Not all of /proc/self: its `mountinfo` tells where the hub keeps its files.
 _OWN_FACTS: Final = ("/proc/self/stat", "/proc/self/statm", "/proc/self/status")
 _FILTERS: Final = Path(__file__).parent / "seccomp"
+_PROFILES: Final[dict[Level, str]] = {"strict": "plain", "no-userns": "no-userns", "none": "plain"}
 
 
-def filter_name() -> str:
+def filter_name(level: Level = STRICT) -> str:
     """Return the file name of this machine's seccomp filter.
 
     Raises:
         SandboxUnavailable: There is none for this architecture.
     """
     machine = os.uname().machine
-    name = f"plain-{machine}.bpf"
+    name = f"{_PROFILES[level]}-{machine}.bpf"
     if not (_FILTERS / name).is_file():
         known = ", ".join(sorted(path.stem.removeprefix("plain-") for path in _FILTERS.glob("plain-*.bpf")))
         raise SandboxUnavailable("seccomp", f"there is no filter for {machine}", f"use a machine of type {known}")
     return name
 
 
-def setup(spec: SandboxSpec, *, entry: str, report_fd: int, seccomp_filter: str) -> dict[str, Any]:
+def setup(
+    spec: SandboxSpec, *, entry: str, report_fd: int, seccomp_filter: str, other_threads: int = 0
+) -> dict[str, Any]:
     """Return the set-up of the first stage.
 
     Args:
@@ -42,26 +45,56 @@ def setup(spec: SandboxSpec, *, entry: str, report_fd: int, seccomp_filter: str)
         entry: `module:attribute` of the app's `App`, in its app_dir.
         report_fd: The descriptor that it reports on.
         seccomp_filter: The file name of the filter, from `filter_name`.
+        other_threads: How many threads the spoke's uid has already; without a user namespace the kernel counts them
+            against the same limit.
     """
     limits = spec.limits
+    strict = spec.level == STRICT
+    project = PROJECT_DIR / "spoke_runner" if strict else Path(__file__).parent.parent
+    places = {
+        "app_dir": str(APP_DIR if strict else spec.app_dir),
+        "data_dir": str(DATA_DIR if strict else spec.data_dir),
+        "socket_dir": str(SOCKET_DIR if strict else spec.socket_dir),
+    }
     return {
+        "level": spec.level,
+        "proc": spec.proc,
+        "own_uid": spec.uid is not None,
         "entry": entry,
+        **places,
         "report_fd": report_fd,
-        "filter": str(PROJECT_DIR / "spoke_runner" / "sandbox" / "seccomp" / seccomp_filter),
+        "filter": str(project / "sandbox" / "seccomp" / seccomp_filter),
         "limits": {
             "memory_bytes": limits.memory_bytes,
             "file_bytes": limits.file_bytes,
             "open_files": limits.open_files,
-            "processes": limits.processes,
+            "processes": limits.processes + other_threads,
         },
         "grants": {
-            "read": [*(str(mount.target) for mount in spec.python.mounts), str(APP_DIR), *_OWN_FACTS],
-            "write": [str(DATA_DIR), "/tmp"],  # noqa: S108 - the spoke's own
-            "listen": [str(SOCKET_DIR)],
+            "list": _listed(spec),
+            "read": [*_runtime(spec), places["app_dir"], *(_OWN_FACTS if spec.proc else ())],
+            # Without namespaces /tmp is everybody's, and temporary files go to the data directory.
+            "write": [places["data_dir"], *(["/tmp"] if strict else [])],  # noqa: S108 - the spoke's own
+            "listen": [places["socket_dir"]],
             "read_device": ["/dev/random", "/dev/urandom"],
             "write_device": ["/dev/null", "/dev/full"],
         },
     }
+
+
+def _runtime(spec: SandboxSpec) -> list[str]:
+    if spec.level == STRICT:
+        return [str(mount.target) for mount in spec.python.mounts]
+    shared = _listed(spec)
+    found = [str(mount.source) for mount in spec.python.mounts if str(mount.source) not in shared]
+    return found + sorted(str(entry) for name in shared for entry in Path(name).iterdir() if entry.name != "hub")
+
+
+def _listed(spec: SandboxSpec) -> list[str]:
+    """Return the directories that hold packages beside the hub: those may be listed, and read but for the hub."""
+    if spec.level == STRICT or PACKAGES_DIR / "hub" not in spec.python.hidden:
+        return []
+    return [str(mount.source) for mount in spec.python.mounts if mount.target == PACKAGES_DIR]
 
 
 def encode(document: dict[str, Any]) -> bytes:

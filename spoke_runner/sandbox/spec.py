@@ -4,6 +4,7 @@ Invariants:
     * A spec never asks for uid 0.
     * Every path is absolute, so a spec means the same wherever it is used.
     * The host path of the spoke's socket fits into a `sockaddr_un`.
+    * A spec asks for `strict` unless another level is named.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from spoke_runner.sandbox.places import SOCKET_NAME
+from spoke_runner.sandbox.places import SOCKET_NAME, STRICT, Level
 from spoke_runner.sandbox.runtime import PythonRuntime, discover_python
 
 MAX_SOCKET_PATH_BYTES: Final = 107
@@ -27,7 +28,8 @@ class Limits:
     Attributes:
         memory_bytes: Private writable memory (RLIMIT_DATA).
         file_bytes: The size of any one file (RLIMIT_FSIZE).
-        temporary_bytes: All of `/tmp` together, which is memory too.
+        data_bytes: All files of the data directory together, beyond which the spoke is ended.
+        temporary_bytes: All of `/tmp` together, which is memory too; at `no-userns` there is no `/tmp`.
         open_files: Descriptors (RLIMIT_NOFILE).
         processes: Threads; there are no other processes (RLIMIT_NPROC).
         stack_bytes: The stack of every thread. It counts as memory and is therefore far below the usual 8 MiB, with
@@ -38,6 +40,7 @@ class Limits:
 
     memory_bytes: int = 256 * _MIB
     file_bytes: int = 64 * _MIB
+    data_bytes: int = 256 * _MIB
     temporary_bytes: int = 64 * _MIB
     open_files: int = 256
     processes: int = 64
@@ -46,7 +49,15 @@ class Limits:
     log_bytes_per_second: int = 64 * 1024
 
     def __post_init__(self) -> None:
-        for name in ("memory_bytes", "file_bytes", "temporary_bytes", "open_files", "processes", "stack_bytes"):
+        for name in (
+            "memory_bytes",
+            "file_bytes",
+            "data_bytes",
+            "temporary_bytes",
+            "open_files",
+            "processes",
+            "stack_bytes",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive")
         if self.core_bytes < 0 or self.log_bytes_per_second < 0:
@@ -62,6 +73,8 @@ class SandboxSpec:
         app_dir: The app's code; read-only inside, at `/app`.
         data_dir: The app's data of one user; writable inside, at `/data`.
         socket_dir: A directory of this spoke alone; the spoke binds its socket there, at `/run/spoke/spoke.sock`.
+        level: The walls that must all hold.
+        proc: Whether the spoke gets a `/proc`, which a container that masks its own does not let it have (`strict`).
         uid: The host uid (and gid) of the spoke. Must be set when the hub is root, and only then.
         limits: What it may use.
         python: The Python that runs inside; the one that is running now unless another is named.
@@ -71,6 +84,8 @@ class SandboxSpec:
     app_dir: Path
     data_dir: Path
     socket_dir: Path
+    level: Level = STRICT
+    proc: bool = True
     uid: int | None = None
     limits: Limits = field(default_factory=Limits)
     python: PythonRuntime = field(default_factory=discover_python)

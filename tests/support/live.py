@@ -134,12 +134,14 @@ async def workplace() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def live(*apps: AppConfig | Path, root: Path | None = None, **options: Any) -> AsyncIterator[Live]:
+async def live(
+    *apps: AppConfig | Path, root: Path | None = None, unsafe_no_sandbox: bool = False, **options: Any
+) -> AsyncIterator[Live]:
     """Run a hub with these apps; see `configured` for the options."""
     async with AsyncExitStack() as stack:
         base = root if root is not None else await stack.enter_async_context(workplace())
         config = configured(base, *apps, **options)
-        hub = await stack.enter_async_context(serve(config))
+        hub = await stack.enter_async_context(serve(config, unsafe_no_sandbox=unsafe_no_sandbox))
         client = await stack.enter_async_context(HubClient(hub.socket))
         yield Live(hub, config, client, stack)
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from spoke_runner.sandbox.inside.canaries import try_all
 from spoke_runner.sandbox.inside.kernel import LayerMissing
-from spoke_runner.sandbox.inside.seal import REPORT_FD, seal
+from spoke_runner.sandbox.inside.seal import REPORT_FD, arrive, seal
 
 _MAX_SETUP_BYTES: Final = 65536
 _NO_GO: Final = 3
@@ -33,11 +33,13 @@ def main(*, pid: int = 1) -> None:
     """
     setup = _read_setup()
     try:
-        landlock_abi = seal(setup)
+        if setup["level"] == "none":
+            arrive(setup)
+        landlock_abi = seal(setup) if setup["level"] != "none" else 0
     except LayerMissing as missing:
         _report(setup, {"missing": {"layer": missing.layer, "why": missing.why, "mend": missing.mend}})
         sys.exit(_NO_GO)
-    canaries = try_all(pid)
+    canaries = try_all(setup["level"], proc=setup["proc"], pid=pid)
     _report(
         setup,
         {
@@ -51,23 +53,26 @@ def main(*, pid: int = 1) -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    _serve(str(setup["entry"]))
+    _serve(setup)
 
 
-def _serve(entry: str) -> None:
+def _serve(setup: dict[str, Any]) -> None:
     # Imported here because all of it, gRPC above all, is better loaded behind the seal than before it.
     import asyncio
     from pathlib import Path
 
-    from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, READY, SOCKET_DIR, SOCKET_NAME
+    from spoke_runner.sandbox.places import READY, SOCKET_NAME
     from spoke_runner.sdk.server import serve
 
     def ready() -> None:
         os.write(REPORT_FD, READY)
         os.close(REPORT_FD)
 
-    socket_path: Path = SOCKET_DIR / SOCKET_NAME
-    asyncio.run(serve(entry=entry, app_dir=APP_DIR, data_dir=DATA_DIR, socket_path=socket_path, on_ready=ready))
+    app_dir, data_dir, socket_dir = (Path(setup[name]) for name in ("app_dir", "data_dir", "socket_dir"))
+    socket_path = socket_dir / SOCKET_NAME
+    asyncio.run(
+        serve(entry=setup["entry"], app_dir=app_dir, data_dir=data_dir, socket_path=socket_path, on_ready=ready)
+    )
 
 
 def _read_setup() -> dict[str, Any]:

@@ -104,6 +104,16 @@ def _raise_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
+def _name_other() -> None:
+    # Nobody has this pid, so without a filter the answer is ESRCH.
+    os.getpgid(_NO_PID)
+
+
+def _change_mode() -> None:
+    # landlock has no say in this, and there is nothing of this name.
+    os.chmod("/canary", 0o700)  # noqa: PTH101 - pathlib would be the heaviest import before the seal
+
+
 def _alone() -> str:
     # The first process, or the one behind a waiting holder, and started by nobody who can be seen from here.
     return f"pid {os.getpid()} of {os.getppid()}"
@@ -143,25 +153,39 @@ _ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], str | None]]]] = {
     "shared_memory": (_EPERM, _shared_memory),
     "io_uring": (_EPERM, _io_uring),
     "raise_limit": (_EPERM, _raise_limit),
+    "name_other_process": (_EPERM, _name_other),
+    "change_mode": (_EPERM, _change_mode),
     _ALONE: ((), _alone),  # what is expected depends on the way of the start
     "environment": (_CLEAN, _environment),
     "descriptors": (_CLEAN, _descriptors),
 }
 
-NAMES: Final = tuple(_ACTS)
+_ONLY_AT: Final = {_ALONE: "strict", "name_other_process": "no-userns", "change_mode": "no-userns"}
 
 
-def try_all(pid: int) -> list[tuple[str, tuple[str, ...], str]]:
-    """Try every act; return its name, what should be answered, and what was.
+def names(level: str, *, proc: bool = True) -> tuple[str, ...]:
+    """Return the names of all acts that are tried at a level, in their order."""
+    if level == "none":
+        return ()
+    # Without a /proc nothing is left that is shown and not granted, but for the root directory itself.
+    left_out = set() if proc else {"read_ungranted"}
+    return tuple(name for name in _ACTS if _ONLY_AT.get(name, level) == level and name not in left_out)
+
+
+def try_all(level: str, *, proc: bool = True, pid: int = 1) -> list[tuple[str, tuple[str, ...], str]]:
+    """Try every act of a level; return its name, what should be answered, and what was.
 
     Args:
-        pid: The pid that this process should have.
+        level: The level.
+        proc: Whether there is a `/proc`.
+        pid: The pid that this process should have where it has a pid namespace.
     """
-    return list(_try_each(pid))
+    return list(_try_each(names(level, proc=proc), pid))
 
 
-def _try_each(pid: int) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    for name, (expected, act) in _ACTS.items():
+def _try_each(wanted: tuple[str, ...], pid: int) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    for name in wanted:
+        expected, act = _ACTS[name]
         if name == _ALONE:
             expected = (f"pid {pid} of 0",)
         try:

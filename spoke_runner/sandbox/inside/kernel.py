@@ -9,6 +9,7 @@ from typing import Final
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 PR_CAPBSET_READ: Final = 23
+PR_SET_PDEATHSIG: Final = 1
 PR_SET_SECCOMP: Final = 22
 PR_SET_NO_NEW_PRIVS: Final = 38
 PR_CAP_AMBIENT: Final = 47

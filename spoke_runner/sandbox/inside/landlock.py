@@ -23,6 +23,10 @@ from typing import Any, Final
 from spoke_runner.sandbox.inside.kernel import LayerMissing, syscall
 
 MINIMUM_ABI: Final = 2
+# Without a network namespace landlock is the second wall around TCP, and has to be there.
+MINIMUM_ABI_WITHOUT_NAMESPACES: Final = 4
+_COVERS: Final = {2: "renames", 4: "TCP, which no network namespace does here"}
+_KERNELS: Final = {2: "5.19", 4: "6.7"}
 _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
 _RESTRICT_SELF: Final = 446
@@ -47,6 +51,7 @@ _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11
 _SCOPE_ABI: Final = 6
 
 _GRANTS: Final = {
+    "list": _READ_DIR,
     "read": _READ_FILE | _READ_DIR,
     "write": _READ_FILE
     | _READ_DIR
@@ -74,7 +79,7 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def version() -> int:
+def version(minimum: int = MINIMUM_ABI) -> int:
     """Return the kernel's landlock ABI.
 
     Raises:
@@ -89,26 +94,27 @@ def version() -> int:
             "boot a kernel of version 5.19 or newer with `landlock` in its `lsm=` parameter; "
             "in a container, use a seccomp profile that allows the landlock calls",
         ) from error
-    if abi < MINIMUM_ABI:
+    if abi < minimum:
         raise LayerMissing(
             "landlock",
-            f"the kernel has ABI {abi}, and {MINIMUM_ABI} is the least that covers renames",
-            "boot a kernel of version 5.19 or newer",
+            f"the kernel has ABI {abi}, and {minimum} is the least that covers {_COVERS[minimum]}",
+            f"boot a kernel of version {_KERNELS[minimum]} or newer",
         )
     return abi
 
 
-def restrict(grants: dict[str, list[str]]) -> int:
+def restrict(grants: dict[str, list[str]], *, minimum: int = MINIMUM_ABI) -> int:
     """Grant the given paths, refuse everything else, for good; return the ABI that was used.
 
     Args:
-        grants: Paths by kind: read, write, listen, read_device, write_device.
+        grants: Paths by kind: list, read, write, listen, read_device, write_device.
+        minimum: The least ABI that will do.
 
     Raises:
         LayerMissing: The kernel has no landlock, or one that is too old.
         OSError: A path that is to be granted does not exist.
     """
-    abi = version()
+    abi = version(minimum)
     attributes, size = _ruleset_of(abi)
     ruleset = syscall(_CREATE_RULESET, _pointer(attributes), size, 0)
     try:

@@ -11,8 +11,11 @@ Invariants:
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
+import signal
+import struct
 from typing import Any, Final
 
 from spoke_runner.sandbox.inside import landlock
@@ -22,6 +25,7 @@ from spoke_runner.sandbox.inside.kernel import (
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAPBSET_READ,
     PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
     PR_SET_SECCOMP,
     SECCOMP_MODE_FILTER,
     LayerMissing,
@@ -38,6 +42,13 @@ _LIMITS: Final = {
     "processes": resource.RLIMIT_NPROC,
 }
 _NOTHING_OF: Final = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE)
+_CLONE_THREAD: Final = 0x0001_0000
+# By the position of the argument that names a process: prlimit64, tgkill, getpgid, getsid, sched_getaffinity,
+# sched_getparam, sched_getscheduler; getpriority.
+_NAMING_CALLS: Final = {
+    "x86_64": {0: (302, 234, 121, 124, 204, 143, 145), 1: (140,)},
+    "aarch64": {0: (261, 131, 155, 156, 123, 121, 120), 1: (141,)},
+}
 _CAPABILITY_VERSION_3: Final = 0x2008_0522
 
 
@@ -45,25 +56,65 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
 
+def arrive(setup: dict[str, Any]) -> None:
+    """Take what is no wall: the report descriptor alone, no environment, the directory, the hub's end as one's own."""
+    _close_descriptors(setup)
+    os.environ.clear()
+    if setup["level"] != "strict":
+        # bubblewrap does both of these; a hub that is gone before is noticed by the go that does not come.
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.chdir(setup["data_dir"])
+
+
 def seal(setup: dict[str, Any]) -> int:
-    """Put every layer in force; return the landlock ABI.
+    """Put every layer of a level in force; return the landlock ABI.
 
     Raises:
         LayerMissing: The kernel refuses a layer.
     """
     with open(setup["filter"], "rb") as file:  # noqa: PTH123 - pathlib would be the heaviest import before the seal
         program = file.read()
-    _close_descriptors(setup)
-    os.environ.clear()
+    arrive(setup)
+    strict = setup["level"] == "strict"
     _limit(setup["limits"])
-    _drop_capabilities()
+    _drop_capabilities(bounding=strict or setup["own_uid"])
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    threads = sum(1 for _ in os.scandir("/proc/self/task"))
-    if threads != 1:
-        raise LayerMissing("landlock", f"there are {threads} threads, and only one would be bound", "report this")
-    abi = landlock.restrict(setup["grants"])
-    _load_filter(program)
+    _check_one_thread(setup["proc"])
+    minimum = landlock.MINIMUM_ABI if strict else landlock.MINIMUM_ABI_WITHOUT_NAMESPACES
+    abi = landlock.restrict(setup["grants"], minimum=minimum)
+    if not strict:
+        load_filter(own_process_only(os.getpid(), os.uname().machine))
+    load_filter(program)
     return abi
+
+
+def own_process_only(pid: int, machine: str) -> bytes:
+    """Return a filter that refuses calls which name another process, where no pid namespace ends what can be named.
+
+    The shipped filter cannot hold it, because it compares with a pid. It only takes away: it runs beside that filter,
+    and the kernel obeys the stricter answer.
+    """
+    load, equal, answer = 0x20, 0x15, 0x06
+    allow, refuse = 0x7FFF_0000, 0x0005_0000 | errno.EPERM
+    code = [(load, 0, 0, 0)]
+    for position, calls in _NAMING_CALLS[machine].items():
+        for number in calls:
+            # Of the argument the kernel reads the lower half only. Zero is the caller itself.
+            check = [(load, 0, 0, 16 + 8 * position), (equal, 2, 0, 0), (equal, 1, 0, pid)]
+            check += [(answer, 0, 0, refuse), (answer, 0, 0, allow)]
+            code += [(equal, 0, len(check), number), *check]
+    code.append((answer, 0, 0, allow))
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
+
+
+def _check_one_thread(proc: bool) -> None:
+    if proc:  # noqa: SIM108 - the comment belongs to one side
+        alone = sum(1 for _ in os.scandir("/proc/self/task")) == 1
+    else:
+        # A process with more than one thread may not ask for this, and for another it does nothing.
+        alone = LIBC.unshare(_CLONE_THREAD) == 0
+    if not alone:
+        raise LayerMissing("landlock", "there are several threads, and only one would be bound", "report this")
 
 
 def _close_descriptors(setup: dict[str, Any]) -> None:
@@ -80,10 +131,12 @@ def _limit(limits: dict[str, int]) -> None:
         resource.setrlimit(number, (0, 0))
 
 
-def _drop_capabilities() -> None:
+def _drop_capabilities(*, bounding: bool) -> None:
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     checked(LIBC.capset(header, (ctypes.c_uint32 * 6)()))
+    if not bounding:
+        return  # only who has privileges can drop it, and behind no_new_privs nobody gains from it
     for capability in range(64):
         try:
             kept = prctl(PR_CAPBSET_READ, capability)
@@ -97,7 +150,12 @@ def _drop_capabilities() -> None:
             )
 
 
-def _load_filter(program: bytes) -> None:
+def load_filter(program: bytes) -> None:
+    """Bind the process to a seccomp filter, for good.
+
+    Raises:
+        LayerMissing: The kernel has no such thing.
+    """
     buffer = ctypes.create_string_buffer(program, len(program))
     header = _Program(length=len(program) // 8, filter=ctypes.cast(buffer, ctypes.c_void_p))
     try:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pyseccomp
 
-from spoke_runner.sandbox.seccomp.rules import ALLOWED, FORBIDDEN, Condition
+from spoke_runner.sandbox.seccomp.rules import PROFILES, Condition
 
 FILTERS = {"x86_64": pyseccomp.Arch.X86_64}
 _HERE = Path(__file__).parent
 
 
-def generate(machine: str) -> bytes:
-    """Return the filter for a machine, as `uname -m` names it.
+def generate(profile: str, machine: str) -> bytes:
+    """Return the filter of a profile for a machine, as `uname -m` names it.
 
     Raises:
-        KeyError: There are no filters for that machine.
+        KeyError: There are no filters for that profile or machine.
         OSError: libseccomp refuses a rule.
     """
     filters = pyseccomp.SyscallFilter(pyseccomp.ERRNO(ENOSYS))
@@ -32,7 +32,8 @@ def generate(machine: str) -> bytes:
         filters.remove_arch(pyseccomp.system_arch())
     # The default for a foreign architecture kills one thread only, and leaves a spoke that hangs.
     filters.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    for action, rules in ((pyseccomp.ALLOW, ALLOWED), (pyseccomp.ERRNO(EPERM), FORBIDDEN)):
+    allowed, forbidden = PROFILES[profile]
+    for action, rules in ((pyseccomp.ALLOW, allowed), (pyseccomp.ERRNO(EPERM), forbidden)):
         for rule in rules:
             filters.add_rule(action, rule.syscall, *map(_argument, rule.conditions))
     with tempfile.TemporaryFile() as file:
@@ -49,8 +50,9 @@ def _argument(condition: Condition) -> pyseccomp.Arg:
 
 def main() -> None:
     """Write every filter beside this module."""
-    for machine in FILTERS:
-        (_HERE / f"plain-{machine}.bpf").write_bytes(generate(machine))
+    for profile in PROFILES:
+        for machine in FILTERS:
+            (_HERE / f"{profile}-{machine}.bpf").write_bytes(generate(profile, machine))
 
 
 if __name__ == "__main__":

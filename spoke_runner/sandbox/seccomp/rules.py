@@ -9,8 +9,8 @@ Invariants:
       The one overlap is `socket` with garbage in the upper half of the domain, where either answer is sound.
     * No allowed call makes memory that RLIMIT_DATA does not count: no memfd_create, no shared anonymous mapping, no
       System V or POSIX queue. (A shared mapping of /dev/zero would be a way, so the sandbox has no /dev/zero.)
-    * No allowed call names another process: `kill` and its kin are forbidden, `tgkill` stays for `abort()`, and the
-      pid namespace leaves it nobody else to reach.
+    * No allowed call does anything to another process: `kill` and its kin are forbidden, `tgkill` stays for `abort()`,
+      and the pid namespace, or where there is none a second filter of the seal, leaves it nobody else to reach.
     * Arguments that the kernel reads as 32 bits are compared as 32 bits.
     * AF_UNIX means SOCK_STREAM: a datagram socket could send to any path without ever calling `connect`.
 """
@@ -59,8 +59,8 @@ _SOCK_STREAM: Final = 1
 _SOCK_TYPE_MASK: Final = 0xF
 
 _PLAIN_FILES: Final = _names("""
-    access chdir chmod close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fallocate
-    fchdir fchmod fchmodat fcntl fdatasync fgetxattr flistxattr flock fstat fstatfs fsync ftruncate futimesat getcwd
+    access chdir chmod close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
+    fchdir fchmod fchmodat fdatasync fgetxattr flistxattr flock fstat fstatfs fsync ftruncate futimesat getcwd
     getdents getdents64 getxattr lgetxattr link linkat listxattr llistxattr lseek lstat mkdir mkdirat newfstatat open
     openat pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv rename
     renameat renameat2 rmdir sendfile stat statfs statx sync_file_range truncate umask unlink unlinkat utime
@@ -99,6 +99,29 @@ _IOCTLS: Final = {
     "FIOCLEX": 0x5451,
 }
 _FORBIDDEN_IOCTLS: Final = {"TIOCSTI": 0x5412, "TIOCLINUX": 0x541C, "TIOCSCTTY": 0x540E}
+_FCNTLS: Final = {
+    "F_DUPFD": 0,
+    "F_GETFD": 1,
+    "F_SETFD": 2,
+    "F_GETFL": 3,
+    "F_SETFL": 4,
+    "F_GETLK": 5,
+    "F_SETLK": 6,
+    "F_SETLKW": 7,
+    "F_OFD_GETLK": 36,
+    "F_OFD_SETLK": 37,
+    "F_OFD_SETLKW": 38,
+    "F_DUPFD_CLOEXEC": 1030,
+    "F_GETPIPE_SZ": 1032,
+}
+_FORBIDDEN_FCNTLS: Final = {
+    "F_SETOWN": 8,  # the kernel would send this process's signals for it
+    "F_SETSIG": 10,
+    "F_SETOWN_EX": 15,
+    "F_SETLEASE": 1024,
+    "F_NOTIFY": 1026,
+    "F_SETPIPE_SZ": 1031,  # a pipe is memory that no limit of the process counts
+}
 _PRCTLS: Final = {"PR_GET_DUMPABLE": 3, "PR_SET_NAME": 15, "PR_GET_NAME": 16, "PR_GET_NO_NEW_PRIVS": 39}
 _FORBIDDEN_PRCTLS: Final = {
     "PR_SET_PDEATHSIG": 1,  # a spoke that unsets it would outlive the hub
@@ -151,6 +174,7 @@ ALLOWED: Final[tuple[Rule, ...]] = (
     ),
     Rule("prlimit64", (Condition(2, 0),)),
     *(Rule("ioctl", (Condition(1, request, mask=_INT),)) for request in _IOCTLS.values()),
+    *(Rule("fcntl", (Condition(1, command, mask=_INT),)) for command in _FCNTLS.values()),
     *(Rule("prctl", (Condition(0, option, mask=_INT),)) for option in _PRCTLS.values()),
 )
 
@@ -171,5 +195,23 @@ FORBIDDEN: Final[tuple[Rule, ...]] = (
     ),
     Rule("prlimit64", (Condition(2, 0, equal=False),)),
     *(Rule("ioctl", (Condition(1, request, mask=_INT),)) for request in _FORBIDDEN_IOCTLS.values()),
+    *(Rule("fcntl", (Condition(1, command, mask=_INT),)) for command in _FORBIDDEN_FCNTLS.values()),
     *(Rule("prctl", (Condition(0, option, mask=_INT),)) for option in _FORBIDDEN_PRCTLS.values()),
 )
+
+# What else must be forbidden where no mount namespace takes the host's files out of reach: landlock has no say in
+# modes, times and extended attributes, so a spoke with the hub's own uid could change or read those of any file.
+_WITHOUT_NAMESPACES: Final = frozenset(
+    _names("""
+    chmod fchmod fchmodat futimesat getxattr lgetxattr listxattr llistxattr utime utimensat utimes
+""")
+)
+
+PROFILES: Final[dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]]] = {
+    "plain": (ALLOWED, FORBIDDEN),
+    "no-userns": (
+        tuple(rule for rule in ALLOWED if rule.syscall not in _WITHOUT_NAMESPACES),
+        (*FORBIDDEN, *(Rule(name) for name in sorted(_WITHOUT_NAMESPACES))),
+    ),
+}
+"""The allowed and the forbidden calls, by the name of the filter."""

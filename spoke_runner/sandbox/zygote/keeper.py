@@ -5,6 +5,7 @@ holds for the others. So a zygote is renewed after a number of forks, and an app
 started cold.
 
 Invariants:
+    * There is only one level here, `strict`: a fork is sealed by entering namespaces.
     * A start by `launch` is warm or fails; whoever falls back to a cold one does so knowingly.
     * When the context ends, no zygote and none of its spokes is left.
     * A zygote that is renewed or lost is told to `on_event`.
@@ -19,6 +20,7 @@ from typing import Any, Final, Self
 
 from spoke_runner.sandbox.errors import SandboxError, ZygoteUnavailable
 from spoke_runner.sandbox.launcher import Beginning, Way, launch_by
+from spoke_runner.sandbox.places import STRICT
 from spoke_runner.sandbox.process import Remains, SpokeProcess
 from spoke_runner.sandbox.runtime import PythonRuntime, discover_python
 from spoke_runner.sandbox.spec import Limits, SandboxSpec
@@ -94,6 +96,8 @@ class Zygote:
             CanaryFailed: A wall does not hold.
             SpokeStartFailed: The app did not come up.
         """
+        if spec.level != STRICT:
+            raise ZygoteUnavailable(f"{spec.app} is started at level {spec.level}, which has no namespaces to enter")
         if spec.python != self._python:
             raise ZygoteUnavailable(f"{spec.app} runs another Python than the zygote")
         if (spec.limits.stack_bytes, spec.limits.core_bytes) != (self._limits.stack_bytes, self._limits.core_bytes):

@@ -27,9 +27,20 @@ async def test_an_app_is_started_warm_unless_its_manifest_says_cold() -> None:
     async with live(VAULT) as hub, hub.client.session() as session:
         await session.invoke("vault.runs", {})
         assert await ways(hub, 1) == ["warm"]
+        assert (await hub.row("spoke", lambda body: body["what"] == "started"))["sandbox"] == "strict"
     async with workplace() as root, live(app(cold_vault(root))) as hub, hub.client.session() as session:
         await session.invoke("vault.runs", {})
         assert await ways(hub, 1) == ["cold"]
+
+
+async def test_without_namespaces_every_start_is_cold_and_there_is_no_zygote() -> None:
+    async with live(VAULT, unsafe_no_sandbox=True) as hub, hub.client.session() as session:
+        await session.invoke("vault.runs", {})
+
+        started = await hub.row("spoke", lambda body: body["what"] == "started")
+        assert (started["isolation"], started["sandbox"]) == ("cold", "none")
+        assert [body for _, _, body in hub.rows("spoke") if body["what"] != "started"] == []
+        assert hub.hub.supervisor._zygote.pids == ()
 
 
 async def test_a_start_that_cannot_be_warm_is_cold_and_the_log_says_why() -> None:

@@ -2,11 +2,14 @@
 
 import errno
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 
+import grpc
 import pytest
 
-from spoke_runner.sandbox import Limits, SpokeProcess
-from tests.integration.sandbox.spokes import APPS, call, running, workshop
+from spoke_runner.sandbox import Limits, SpokeProcess, SpokeStartFailed
+from tests.integration.sandbox.spokes import APPS, both_ways, call, launcher, running, workshop
 
 MEBIBYTE = 1 << 20
 LIMITS = Limits(
@@ -49,3 +52,21 @@ async def test_threads_end_at_their_limit(spoke: SpokeProcess) -> None:
 
 async def test_descriptors_end_at_their_limit(spoke: SpokeProcess) -> None:
     assert 50 < (await call(spoke, "open_files"))["count"] < 100
+
+
+@both_ways
+async def test_a_spoke_that_fills_its_disk_is_ended_and_not_started_again(way: str) -> None:
+    with workshop() as shop:
+        spec = shop.spec(APPS / "hungry", limits=replace(LIMITS, data_bytes=4 * MEBIBYTE))
+        async with launcher(way) as start:
+            spoke = await start(spec, entry="hungry:app")
+            (spec.data_dir / "grown").write_bytes(bytes(5 * MEBIBYTE))
+            while not spoke.ended_because:  # it is looked at only while it works
+                with suppress(grpc.aio.AioRpcError, AssertionError):
+                    await call(spoke, "echo", text="busy")
+            await spoke.wait()
+            await spoke.kill()
+
+            assert "are its limit" in spoke.ended_because
+            with pytest.raises(SpokeStartFailed, match="remove files from it"):
+                await start(spec, entry="hungry:app")

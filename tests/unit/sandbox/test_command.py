@@ -1,8 +1,11 @@
 """The command lines of a spoke, compared whole."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from spoke_runner.sandbox import Limits, Mount, PythonRuntime, SandboxSpec
+import pytest
+
+from spoke_runner.sandbox import Level, Limits, Mount, PythonRuntime, SandboxSpec
 from spoke_runner.sandbox.command import Tools, argv, closed_directories, sources, unreadable
 from spoke_runner.sandbox.setup import setup
 
@@ -58,12 +61,13 @@ AS_58007 = words("""
 """)
 
 
-def spec(*, uid: int | None = None, limits: Limits | None = None) -> SandboxSpec:
+def spec(*, uid: int | None = None, limits: Limits | None = None, level: Level = "strict") -> SandboxSpec:
     return SandboxSpec(
         app="mail",
         app_dir=Path("/srv/apps/mail"),
         data_dir=Path("/srv/state/data/mail@ann"),
         socket_dir=Path("/srv/state/run/1"),
+        level=level,
         uid=uid,
         limits=limits or Limits(),
         python=PYTHON,
@@ -80,6 +84,48 @@ def test_a_warm_start_runs_the_same_bubblewrap_around_a_program_that_waits() -> 
     shown = cold.index("--remount-ro", cold.index("/run/spoke"))
     end = cold.index("--chdir") + 3
     assert warm == (*cold[:shown], "--ro-bind", "/usr/bin/cat", "/usr/bin/cat", *cold[shown:end], "/usr/bin/cat")
+
+
+@pytest.mark.parametrize("level", ["no-userns", "none"])
+def test_without_namespaces_the_interpreter_runs_where_it_is(level: Level) -> None:
+    direct = (
+        *words("/home/ann/py/bin/python3.11 -I -S -B -u -X utf8 -c"),
+        "import sys; sys.path += ['/srv/hub', '/srv/hub/packages'];"
+        " import spokegate; from spoke_runner.sandbox.inside import main; main()",
+    )
+
+    assert argv(spec(level=level), tools=replace(TOOLS, bwrap=None)) == LIMITED + direct
+    assert argv(spec(level=level, uid=58007), tools=TOOLS) == LIMITED + AS_58007 + direct
+
+
+def test_a_masked_proc_is_left_out_and_nothing_else_changes() -> None:
+    with_proc, without = argv(spec(), tools=TOOLS), argv(replace(spec(), proc=False), tools=TOOLS)
+    position = with_proc.index("--proc")
+
+    assert without == with_proc[:position] + with_proc[position + 2 :]
+    document = setup(replace(spec(), proc=False), entry="mail:app", report_fd=7, seccomp_filter="plain.bpf")
+    assert not any(path.startswith("/proc") for path in document["grants"]["read"])
+
+
+def test_without_namespaces_only_the_spokes_own_host_paths_are_granted() -> None:
+    document = setup(
+        spec(level="no-userns"), entry="mail:app", report_fd=7, seccomp_filter="no-userns.bpf", other_threads=5
+    )
+
+    assert document["limits"]["processes"] == 64 + 5
+    assert document["grants"]["write"] == ["/srv/state/data/mail@ann"]
+    assert document["grants"]["listen"] == ["/srv/state/run/1"]
+    assert document["grants"]["read"] == [
+        "/usr/lib/x86_64-linux-gnu",
+        "/home/ann/py/bin/python3.11",
+        "/home/ann/py/lib",
+        "/srv/hub/packages",
+        "/srv/hub/spoke_runner",
+        "/srv/apps/mail",
+        "/proc/self/stat",
+        "/proc/self/statm",
+        "/proc/self/status",
+    ]
 
 
 def test_root_changes_to_the_spokes_uid_before_the_same_bubblewrap() -> None:
@@ -143,11 +189,18 @@ def test_the_set_up_of_the_first_stage_grants_no_more_than_what_is_mounted() -> 
     document = setup(spec(limits=Limits(open_files=99)), entry="mail:app", report_fd=7, seccomp_filter="plain.bpf")
 
     assert document == {
+        "level": "strict",
+        "proc": True,
+        "own_uid": False,
         "entry": "mail:app",
+        "app_dir": "/app",
+        "data_dir": "/data",
+        "socket_dir": "/run/spoke",
         "report_fd": 7,
         "filter": "/opt/spokegate/lib/spoke_runner/sandbox/seccomp/plain.bpf",
         "limits": {"memory_bytes": 268435456, "file_bytes": 67108864, "open_files": 99, "processes": 64},
         "grants": {
+            "list": [],
             "read": [
                 "/usr/lib/x86_64-linux-gnu",
                 "/home/ann/py/bin/python3.11",

@@ -1,13 +1,14 @@
 """The seccomp filters that ship."""
 
 import ctypes.util
+import itertools
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 import spoke_runner.sandbox.seccomp
-from spoke_runner.sandbox.seccomp.rules import ALLOWED, FORBIDDEN, Rule
+from spoke_runner.sandbox.seccomp.rules import ALLOWED, FORBIDDEN, PROFILES, Rule
 
 SHIPPED = Path(spoke_runner.sandbox.seccomp.__file__).parent
 
@@ -17,10 +18,12 @@ def test_each_shipped_filter_is_what_the_rules_generate() -> None:
         pytest.fail("libseccomp is not installed; on Debian and Ubuntu: apt-get install libseccomp2")
     from spoke_runner.sandbox.seccomp.generate import FILTERS, generate
 
-    assert {path.name for path in SHIPPED.glob("*.bpf")} == {f"plain-{machine}.bpf" for machine in FILTERS}
-    for machine in FILTERS:
-        assert generate(machine) == (SHIPPED / f"plain-{machine}.bpf").read_bytes(), (
-            f"plain-{machine}.bpf is not current (made with libseccomp 2.5): "
+    assert {path.name for path in SHIPPED.glob("*.bpf")} == {
+        f"{profile}-{machine}.bpf" for profile in PROFILES for machine in FILTERS
+    }
+    for profile, machine in itertools.product(PROFILES, FILTERS):
+        assert generate(profile, machine) == (SHIPPED / f"{profile}-{machine}.bpf").read_bytes(), (
+            f"{profile}-{machine}.bpf is not current (made with libseccomp 2.5): "
             "run `python -m spoke_runner.sandbox.seccomp.generate`"
         )
 
@@ -33,7 +36,7 @@ def test_no_syscall_is_both_allowed_and_forbidden_without_a_condition() -> None:
             assert Rule(rule.syscall) not in (set(rules) - {rule}), f"{rule.syscall} stands there twice"
 
     both = {name for name, kinds in seen.items() if len(kinds) == 2}
-    assert both == {"clone", "ioctl", "mmap", "prctl", "prlimit64", "socket", "socketpair"}
+    assert both == {"clone", "fcntl", "ioctl", "mmap", "prctl", "prlimit64", "socket", "socketpair"}
 
 
 def test_the_calls_that_lead_out_of_a_sandbox_are_forbidden_by_name() -> None:
@@ -41,3 +44,12 @@ def test_the_calls_that_lead_out_of_a_sandbox_are_forbidden_by_name() -> None:
 
     assert named >= {"connect", "ptrace", "keyctl", "bpf", "io_uring_setup", "execve", "setns", "unshare", "mount"}
     assert named >= {"perf_event_open", "userfaultfd", "memfd_create", "kill", "tkill", "fork", "vfork", "execveat"}
+
+
+def test_without_namespaces_no_call_changes_the_mode_or_the_times_of_a_file() -> None:
+    allowed, forbidden = PROFILES["no-userns"]
+    changing = {"chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "futimesat"}
+
+    assert changing <= {rule.syscall for rule in forbidden}
+    assert not changing & {rule.syscall for rule in allowed}
+    assert {rule.syscall for rule in allowed} < {rule.syscall for rule in ALLOWED}
