@@ -36,8 +36,11 @@ from hub.spokes.supervisor import Spoke
 
 ASK_WINDOW = 16
 MAX_ASKS = 1000
-_MAX_FRAMES = 10_000
+_MAX_FRAMES = 4_000
+_MAX_STREAM_BYTES = 64 << 20
+_MAX_PROGRESS_BYTES = 4 << 10
 _END_SECONDS = 1.0
+_WRITE_SECONDS = 0.25
 _LOGGED_CHARACTERS = 500
 
 _log = structlog.get_logger(__name__)
@@ -104,7 +107,12 @@ class Forwarder:
             stream = spoke.stub.Run(timeout=remaining)
             run = _Run(stream, asks, spoke.name)
             try:
-                return await run.to_result(permit)
+                # A peer that does not read can hold a write of gRPC beyond the deadline of its own call.
+                async with asyncio.timeout(remaining + _WRITE_SECONDS):
+                    return await run.to_result(permit)
+            except TimeoutError:
+                spoke.suspect()
+                raise DeadlineExceeded(f"{spoke.name}: the deadline passed, and it does not read") from None
             except grpc.aio.AioRpcError as error:
                 raise _failure_of(spoke, error) from error
             except asyncio.CancelledError:
@@ -130,13 +138,19 @@ class _Run:
     async def to_result(self, permit: Permit) -> str:
         start = spoke_pb2.Start(function=permit.function, arguments_json=permit.arguments_json, ask_window=ASK_WINDOW)
         await self._stream.write(spoke_pb2.RunRequest(start=start))
+        received = 0
         for _ in range(_MAX_FRAMES):
             response = await self._stream.read()
             if not isinstance(response, spoke_pb2.RunResponse):
                 raise AppFailed(f"{self._name}: the stream ended without a result")
+            received += response.ByteSize()
+            if received > _MAX_STREAM_BYTES:
+                raise AppFailed(f"{self._name}: more than {_MAX_STREAM_BYTES} bytes in one call")
             match response.WhichOneof("frame"):
                 case "ask":
                     self._start_ask(response.ask)
+                case "progress" if response.ByteSize() > _MAX_PROGRESS_BYTES:
+                    raise AppFailed(f"{self._name}: a progress frame of {response.ByteSize()} bytes")
                 case "progress":
                     _log.debug("progress", spoke=self._name, text=response.progress.text[:_LOGGED_CHARACTERS])
                 case "result":
