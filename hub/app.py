@@ -56,6 +56,18 @@ class Hub:
         return self.edge.sockets[0]
 
 
+def registry_of(config: Config) -> Registry:
+    """Return the apps that a configuration installs.
+
+    Raises:
+        ManifestInvalid: Something is wrong with one of them; all problems at once.
+    """
+    return Registry(
+        Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
+        for app in config.apps
+    )
+
+
 @contextlib.asynccontextmanager
 async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIterator[Hub]:
     """Run a hub while the context is open.
@@ -67,10 +79,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
     Raises:
         SpokegateError: Something that it needs is missing, broken or in use; the text names it and the mend.
     """
-    registry = Registry(
-        Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
-        for app in config.apps
-    )
+    registry = registry_of(config)
     opa_binary = find_opa(PROJECT_ROOT)
     runtime = private_directory(config.runtime_dir)
     config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.table import Table
 
+from hub.app import registry_of
 from hub.cli.output import cell, table
 from hub.config import PROJECT_ROOT, ConfigInvalid, load_config
 from hub.opa.binary import OpaBinaryError, find_opa
 from hub.spokes.manifest import ManifestInvalid
-from hub.spokes.registry import Installed, Registry
 from spoke_runner.sandbox import Level, SandboxError, preflight, settle
 from spoke_runner.sandbox.escape import ACTS
 from spoke_runner.sandbox.escape import suite as escape
@@ -44,10 +44,7 @@ def examine(config_path: Path) -> list[Finding]:
     minimum: Level = "strict"
     try:
         config = load_config(config_path)
-        registry = Registry(
-            Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
-            for app in config.apps
-        )
+        registry = registry_of(config)
         findings.append(Finding("configuration", True, f"{config_path}: {len(registry.apps)} apps"))
         minimum = config.sandbox.minimum
     except (ConfigInvalid, ManifestInvalid) as error:

@@ -44,6 +44,12 @@ test_what_no_rule_decides_is_asked if {
 	} with input as request
 }
 
+test_nothing_is_allowed_that_no_rule_allows_even_if_nobody_would_be_asked if {
+	request := testing.patched_in_turn(testing.by_spoke, [testing.write, testing.foreign])
+	spokegate.decision == testing.denied([]) with input as request
+		with spokegate.undecided as set()
+}
+
 test_an_ask_does_not_stand_beside_undecided if {
 	request := testing.patched(testing.by_spoke, testing.irreversible)
 	spokegate.decision == testing.asked([testing.always_asked], ["once"]) with input as request

@@ -27,6 +27,7 @@ import os
 import stat
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -42,7 +43,7 @@ from spoke_runner.sandbox.logs import LogPipe, LogTail
 from spoke_runner.sandbox.outside import threads_of
 from spoke_runner.sandbox.ownership import give
 from spoke_runner.sandbox.places import READY, STRICT
-from spoke_runner.sandbox.process import Remains, SpokeProcess
+from spoke_runner.sandbox.process import REAP_SECONDS, Remains, SpokeProcess, execute
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
 
@@ -153,16 +154,12 @@ def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
 async def _begin_cold(beginning: Beginning) -> Remains:
     """Run a command that ends in the first stage."""
     channels = beginning.channels
-    process = await asyncio.create_subprocess_exec(
-        *beginning.line,
+    process = await execute(
+        beginning.line,
         stdin=channels.setup_read,
         stdout=channels.output_write,
         stderr=channels.output_write,
         pass_fds=(channels.report_fd,),
-        env={},
-        cwd="/",
-        # Its own session, so that a Ctrl-C at the hub's terminal leaves the order of the ending to the hub.
-        start_new_session=True,
     )
     return Remains(process, beginning.tail, beginning.log_pipe, beginning.spec.socket_path)
 
@@ -186,16 +183,18 @@ async def start(
     tail = LogTail(spec.limits.log_bytes_per_second)
     log_pipe = LogPipe(tail, spec.limits.log_bytes_per_second)
     try:
+        # Shielded, because without a reader at the output nobody would see the end of the last process.
+        await asyncio.shield(channels.read_output(log_pipe))
         # A fork finds its descriptors in their places, a new interpreter under the numbers that they have here.
         line, document = recipe(REPORT_FD if way.warm else channels.report_fd)
         remains = await way.begin(Beginning(line, channels, tail, log_pipe, spec))
     except BaseException:
         channels.close()
+        with suppress(TimeoutError):
+            await asyncio.shield(log_pipe.ended(REAP_SECONDS))
         raise
     try:
         async with asyncio.timeout(timeout_seconds):
-            # Shielded, because without a reader at the output nobody would see the end of the last process.
-            await asyncio.shield(channels.read_output(log_pipe))
             await remains.enter(channels)
             channels.send(setup.encode(document))
             pid, report = await _judged(spec, channels, remains, uid, gid)

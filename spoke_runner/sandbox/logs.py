@@ -74,7 +74,7 @@ class LogPipe(asyncio.Protocol):
         self._drained = 0
         self._window = 0.0
         self._transport: asyncio.ReadTransport | None = None
-        self.closed = asyncio.get_running_loop().create_future()
+        self._closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport, to pause it."""
@@ -95,8 +95,16 @@ class LogPipe(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Say that no process holds the other end any more."""
         self._transport = None
-        if not self.closed.done():
-            self.closed.set_result(None)
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def ended(self, seconds: float) -> None:
+        """Wait until no process holds the other end.
+
+        Raises:
+            TimeoutError: One still does after so many seconds.
+        """
+        await asyncio.wait_for(asyncio.shield(self._closed), seconds)
 
     def _resume(self) -> None:
         self._drained = 0

@@ -3,6 +3,7 @@
 Invariants:
     * After `kill` none of its processes is left, nor its socket, whatever state it was in.
     * Its pid is only ever used through a pidfd, so a reused pid is never signalled.
+    * A command is executed whole or not at all, whoever is cancelled meanwhile.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,48 @@ from spoke_runner.sandbox.outside import look
 from spoke_runner.sandbox.report import Outside, SandboxReport
 
 REAP_SECONDS: Final = 5.0
+
+
+async def execute(
+    line: Sequence[str], *, stdin: int, stdout: int, stderr: int, pass_fds: Sequence[int] = ()
+) -> asyncio.subprocess.Process:
+    """Execute the outermost command of a chain, with an empty environment.
+
+    asyncio, cancelled while it starts a process, would kill that one alone. A bubblewrap that has just cloned its
+    child, and has not yet told it to go on, leaves it waiting forever then.
+    """
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *line,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=pass_fds,
+            env={},
+            cwd="/",
+            # Its own session, so that a Ctrl-C at the hub's terminal leaves the order of the ending to the hub.
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.shield(_undo(starting))
+        raise
+
+
+async def _undo(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    with suppress(OSError):
+        process = await starting
+        kill_group(process)
+        await process.wait()
+
+
+def kill_group(process: asyncio.subprocess.Process) -> None:
+    """Kill a command that `execute` started, and what it has started and not yet told to die with it."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 class Remains:
@@ -53,7 +97,7 @@ class Remains:
         """Wait for the end, and until all output is read."""
         code = await self.ended()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.pipe.closed), REAP_SECONDS)
+            await self.pipe.ended(REAP_SECONDS)
         return code
 
     async def kill(self) -> None:
@@ -63,11 +107,11 @@ class Remains:
             try:
                 await asyncio.wait_for(self.process.wait(), REAP_SECONDS)
             except TimeoutError:
-                self.process.kill()
+                kill_group(self.process)
                 await self.process.wait()
             try:
                 # Every process of the spoke holds this pipe, so its end is the end of the last of them.
-                await asyncio.wait_for(asyncio.shield(self.pipe.closed), REAP_SECONDS)
+                await self.pipe.ended(REAP_SECONDS)
             finally:
                 self._let_go()
                 self.socket_path.unlink(missing_ok=True)
@@ -82,11 +126,11 @@ class Remains:
         """Do what makes all processes end."""
         # The process inside is killed first, so that the bubblewraps around it reap it and end by themselves. Before
         # its pid is known there is only the outermost, at whose death the rest dies.
-        with suppress(ProcessLookupError):
-            if self.pidfd is not None:
+        if self.pidfd is None:
+            kill_group(self.process)
+        else:
+            with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-            else:
-                self.process.kill()
 
     def _let_go(self) -> None:
         """Close what was opened for the spoke."""

@@ -22,6 +22,7 @@ from spoke_runner.sandbox import command
 from spoke_runner.sandbox.diagnosis import find_tools
 from spoke_runner.sandbox.errors import ZygoteUnavailable
 from spoke_runner.sandbox.logs import LogPipe, LogTail
+from spoke_runner.sandbox.process import execute
 from spoke_runner.sandbox.runtime import PythonRuntime
 from spoke_runner.sandbox.spec import Limits
 
@@ -107,7 +108,7 @@ class Connection:
             self.kill()
             await self._process.wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._log_pipe.closed), _STOP_SECONDS)
+            await self._log_pipe.ended(_STOP_SECONDS)
 
     def kill(self) -> None:
         """End the zygote at once."""
@@ -176,15 +177,12 @@ async def connect(python: PythonRuntime, limits: Limits) -> Connection:
     output_read, output_write = os.pipe()
     line = [*command.limited(limits, find_tools()), str(python.executable), *_FLAGS, str(_BOOT), str(far.fileno())]
     try:
-        process = await asyncio.create_subprocess_exec(
-            *line,
+        process = await execute(
+            line,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output_write,
             stderr=output_write,
             pass_fds=(far.fileno(),),
-            env={},
-            cwd="/",
-            start_new_session=True,
         )
     except BaseException:
         near.close()

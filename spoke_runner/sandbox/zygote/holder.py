@@ -31,7 +31,7 @@ from spoke_runner.sandbox.diagnosis import explain
 from spoke_runner.sandbox.errors import ZygoteUnavailable
 from spoke_runner.sandbox.launcher import Beginning
 from spoke_runner.sandbox.outside import look
-from spoke_runner.sandbox.process import REAP_SECONDS, Remains
+from spoke_runner.sandbox.process import REAP_SECONDS, Remains, execute
 from spoke_runner.sandbox.report import Outside
 from spoke_runner.sandbox.zygote.connection import Connection
 
@@ -164,14 +164,8 @@ async def begin_warm(beginning: Beginning, connection: Connection) -> WarmRemain
     near.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     near.setblocking(False)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *beginning.line,
-            stdin=far.fileno(),
-            stdout=far.fileno(),
-            stderr=beginning.channels.output_write,
-            env={},
-            cwd="/",
-            start_new_session=True,
+        process = await execute(
+            beginning.line, stdin=far.fileno(), stdout=far.fileno(), stderr=beginning.channels.output_write
         )
     except BaseException:
         near.close()

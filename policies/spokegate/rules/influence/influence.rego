@@ -62,7 +62,7 @@ call_under_influence if {
 
 default origins := "something unknown"
 
-origins := input.context.labels.integrity if is_array(input.context.labels.integrity)
+origins := input.context.labels.integrity
 
 default steered_by := "all of its arguments"
 

@@ -256,6 +256,11 @@ test_untrusted_control_where_it_is_not_known[pointer] if {
 	codes == {"influence.untrusted_control"}
 }
 
+test_no_allow_of_what_another_names if {
+	allows := influence.allow with input as request([testing.write, testing.influenced, testing.foreign])
+	count(allows) == 0
+}
+
 test_no_allow_of_what_cannot_be_undone if {
 	allows := influence.allow with input as request([testing.irreversible, testing.influenced])
 	count(allows) == 0

@@ -1,6 +1,7 @@
 package spokegate.rules.requests_test
 
 import data.spokegate
+import data.spokegate.rules.requests
 import data.spokegate.testing
 
 test_declared_read if {
@@ -76,4 +77,21 @@ test_no_user_directed_write_without_a_control_argument[note] if {
 		{"/resource/function/control_arguments": case.controls},
 	])
 	spokegate.decision == testing.undecided(case.scopes) with input as request
+}
+
+test_no_allow_of_a_write_that_is_not_offered[note] if {
+	some note, values in {
+		"undeclared": {"/subject/app/asks": []},
+		"probe": {"/action/name": "probe"},
+		"return": {"/action/name": "return"},
+		"irreversible": {"/resource/function/effect": "irreversible"},
+		"unknown effect": {"/resource/function/effect": "execute"},
+	}
+	allows := requests.allow with input as testing.patched_in_turn(testing.by_spoke, [testing.write, values])
+	count(allows) == 0
+}
+
+test_no_allow_of_an_undeclared_read if {
+	allows := requests.allow with input as testing.patched(testing.by_spoke, {"/subject/app/asks": []})
+	count(allows) == 0
 }

@@ -1,6 +1,7 @@
 package spokegate.rules.site_test
 
 import data.spokegate
+import data.spokegate.rules.site
 import data.spokegate.testing
 
 reason(part) := {
@@ -194,4 +195,9 @@ test_malformed_review_result[note] if {
 	some note, given in {"text": "true", "null": null, "number": 1, "reasons": [reason("x")]}
 	spokegate.decision == testing.denied([malformed("review_result")]) with input as testing.by_spoke
 		with data.site as {"review_result": given}
+}
+
+test_a_malformed_obligation_is_none if {
+	contributed := site.obligations with data.site.obligations as [drop, {"type": "encrypt"}]
+	contributed == {drop}
 }
