@@ -276,13 +276,14 @@ class Supervisor:
         return spoke
 
     async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
-        if app.manifest.isolation == "warm" and spec.level == "strict":
+        manifest = app.manifest
+        if manifest.isolation == "warm" and not manifest.command and spec.level == "strict":
             try:
-                return await self._zygote.launch(spec, entry=app.manifest.entry), "warm"
+                return await self._zygote.launch(spec, entry=manifest.entry), "warm"
             except ZygoteUnavailable as error:
                 _log.warning("no warm start", app=key.app, error=str(error))
                 self._on_event(SpokeEvent(key, "no warm start, so a cold one", {"error": str(error)}))
-        return await launch(spec, entry=app.manifest.entry), "cold"
+        return await launch(spec, entry=manifest.command or manifest.entry), "cold"
 
     def _forget_start(self, key: SpokeKey) -> None:
         # It may have been ended while it started, and another may be starting in its place.
