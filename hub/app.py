@@ -28,7 +28,7 @@ from hub.spokes.supervisor import SpokeEvent, Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
 from hub.store.tables import open_database
-from spoke_runner.sandbox import Footing, SandboxError, settle
+from spoke_runner.sandbox import Delegation, Footing, SandboxError, delegated, settle
 
 _log = structlog.get_logger(__name__)
 
@@ -110,6 +110,8 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         )
         footing = await _footing(config, unsafe_no_sandbox)
         record("sandbox", f"{footing.level}: {footing.why}" if footing.why else footing.level)
+        cgroup = stack.enter_context(delegated()) if footing.level != "none" else Delegation()
+        record("cgroup", f"{cgroup.path}: every spoke gets one of its own" if cgroup.path else f"absent: {cgroup.why}")
         supervisor = await stack.enter_async_context(
             Supervisor(
                 data_root=config.state_dir / "data",
@@ -119,6 +121,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                 on_event=lambda event: audit.record_later(_spoke_event(event)),
                 on_zygote_event=lambda what: record("zygote", what),
                 footing=footing,
+                cgroup=cgroup,
             )
         )
         grants = GrantStore(engine, audit)

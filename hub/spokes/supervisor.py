@@ -25,6 +25,7 @@ from hub.errors import QuotaExceeded, SpokeUnavailable
 from hub.spokes.registry import RegisteredApp
 from spoke_runner.sandbox import (
     CanaryFailed,
+    Delegation,
     Footing,
     Limits,
     SandboxSpec,
@@ -129,6 +130,7 @@ class Supervisor:
         on_event: Told of every start, end and failure.
         on_zygote_event: Told, in a sentence, when what starts spokes warm is renewed or lost.
         footing: The level that every spoke is started at, and at no other.
+        cgroup: Where every spoke gets a cgroup of its own, if it was delegated to the hub.
 
     Invariants:
         * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
@@ -146,6 +148,7 @@ class Supervisor:
         on_event: Callable[[SpokeEvent], None],
         on_zygote_event: Callable[[str], None],
         footing: Footing = Footing("strict"),  # noqa: B008 - frozen
+        cgroup: Delegation = Delegation(),  # noqa: B008 - frozen
     ) -> None:
         self._data_root = data_root
         self._run_root = run_root
@@ -154,6 +157,7 @@ class Supervisor:
         self._on_event = on_event
         self._zygote = Zygote(on_event=on_zygote_event)
         self._footing = footing
+        self._cgroup = cgroup
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
@@ -239,6 +243,7 @@ class Supervisor:
                 level=self._footing.level,
                 proc=self._footing.proc,
                 uid=spoke_uid(self._data_root, data_directory),
+                cgroup=self._cgroup,
                 limits=Limits(
                     memory_bytes=limits.memory_mb * _MEBIBYTE,
                     file_bytes=limits.file_mb * _MEBIBYTE,
@@ -269,6 +274,7 @@ class Supervisor:
                     "milliseconds": round(process.start_milliseconds, 1),
                     "isolation": way,
                     "sandbox": process.report.level,
+                    "cgroup": process.report.cgroup.in_force,
                 },
             )
         )

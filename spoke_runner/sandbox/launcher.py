@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from spoke_runner.sandbox import command, readiness, setup
+from spoke_runner.sandbox import cgroup, command, readiness, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
 from spoke_runner.sandbox.disk import used_bytes
@@ -181,6 +181,7 @@ async def start(
         ZygoteUnavailable: A warm start was asked for and cannot be had.
     """
     began = time.monotonic()
+    group = await asyncio.to_thread(cgroup.make, spec.cgroup, spec.limits)
     channels = Channels()
     tail = LogTail(spec.limits.log_bytes_per_second)
     log_pipe = LogPipe(tail, spec.limits.log_bytes_per_second)
@@ -189,9 +190,13 @@ async def start(
         await asyncio.shield(channels.read_output(log_pipe))
         # A fork finds its descriptors in their places, a new interpreter under the numbers that they have here.
         line, document = recipe(REPORT_FD if way.warm else channels.report_fd)
+        line = group.entered(line) if group else line
         remains = await way.begin(Beginning(line, channels, tail, log_pipe, spec))
+        remains.group = group
     except BaseException:
         channels.close()
+        if group:
+            await asyncio.shield(asyncio.to_thread(group.remove))
         with suppress(TimeoutError):
             await asyncio.shield(log_pipe.ended(REAP_SECONDS))
         raise
@@ -253,6 +258,10 @@ async def _judged(
         gid=gid,
         own_uid=spec.uid is not None,
     )
+    if group := remains.group:
+        report = replace(report, cgroup=group.layer, breaches=report.breaches + group.breaches(pid))
+    else:
+        report = replace(report, cgroup=cgroup.layer_of(spec.cgroup))
     if report.breaches:
         raise CanaryFailed(report)
     return pid, report
