@@ -14,7 +14,7 @@ Tried and rejected:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,14 +138,18 @@ def one_hub_of_the_name(engine: Engine, name: str) -> Iterator[None]:
     if engine.dialect.name != "postgresql":
         yield
         return
+    key = {"name": f"spokegate hub {name}"}
     with engine.connect() as connection:
-        mine = connection.scalar(
-            text("SELECT pg_try_advisory_lock(hashtext(:name))"), {"name": f"spokegate hub {name}"}
-        )
+        mine = connection.scalar(text("SELECT pg_try_advisory_lock(hashtext(:name))"), key)
         connection.commit()
         if not mine:
             raise AuditUnavailable(f"another hub named {name!r} uses this database: set another `name`")
-        yield
+        try:
+            yield
+        finally:
+            # Where the connection is gone, so is the lock.
+            with suppress(SQLAlchemyError):
+                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), key)
 
 
 def _migrate(engine: Engine) -> None:
