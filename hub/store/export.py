@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from hub.store.audit import Row, row_of
 from hub.store.tables import AUDIT
@@ -48,6 +48,12 @@ def rows(engine: Engine, *, after: int = 0, kinds: tuple[str, ...] = ()) -> Iter
         if len(page) < _PAGE:
             return
         after = page[-1].seq
+
+
+def last_seq(engine: Engine) -> int:
+    """Return the sequence number of the last row, zero when there is none."""
+    with engine.connect() as connection:
+        return connection.scalar(select(func.max(AUDIT.c.seq))) or 0
 
 
 def _event(row: Row) -> dict[str, Any]:
