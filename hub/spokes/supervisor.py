@@ -22,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from spokegate.v1 import spoke_pb2_grpc
 
 from hub.errors import QuotaExceeded, SpokeUnavailable
+from hub.spokes.data import DataDirectories
 from hub.spokes.registry import RegisteredApp
 from spoke_runner.sandbox import (
     CanaryFailed,
@@ -122,7 +123,7 @@ class Supervisor:
     """Keeps the spokes. Use as `async with`.
 
     Args:
-        data_root: Where the apps' data directories are: `<data_root>/<app>@<user>`.
+        data_root: Where the apps' data directories are (see `hub.spokes.data`).
         run_root: Where the spokes' socket directories are; short, because a socket's path is.
         idle_seconds: After how long without a call a spoke is ended.
         max_spokes: How many may run at once.
@@ -147,7 +148,7 @@ class Supervisor:
         on_zygote_event: Callable[[str], None],
         footing: Footing = Footing("strict"),  # noqa: B008 - frozen
     ) -> None:
-        self._data_root = data_root
+        self.data = DataDirectories(data_root)
         self._run_root = run_root
         self._idle_seconds = idle_seconds
         self._max_spokes = max_spokes
@@ -165,7 +166,7 @@ class Supervisor:
         if self._run_root.exists():
             shutil.rmtree(self._run_root)
         self._run_root.mkdir(mode=0o700, parents=True)
-        self._data_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data.open()
         if self._footing.level == "strict":
             await self._zygote.__aenter__()
         self._watch(self._reap_idle())
@@ -216,23 +217,19 @@ class Supervisor:
         self._open_sessions.add(session)
 
     async def close_session(self, session: str) -> None:
-        """End every spoke of a session, and start none for it again."""
+        """End every spoke of a session, with the data that is its alone, and start none for it again."""
         self._open_sessions.discard(session)
         keys = [key for key in self._spokes if key.session == session]
         await asyncio.gather(*(self._end(key, "session closed") for key in keys))
-
-    def data_directory(self, app: str, user: str) -> Path:
-        """Return the data directory of an app for a user, made when there is none."""
-        directory = self._data_root / f"{app}@{user}"
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory
+        await asyncio.gather(*self._destroying, return_exceptions=True)
+        await asyncio.to_thread(self.data.close_session, session)
 
     async def _start(self, app: RegisteredApp, key: SpokeKey) -> Spoke:
         self._counter += 1
         socket_directory = self._run_root / f"{self._counter:x}"
         try:
             socket_directory.mkdir(mode=0o700)
-            data_directory = self.data_directory(key.app, key.user)
+            data_directory = self.data.of(app, key.user, key.session)
             limits = app.manifest.limits
             spec = SandboxSpec(
                 app=key.app,
@@ -241,7 +238,7 @@ class Supervisor:
                 socket_dir=socket_directory,
                 level=self._footing.level,
                 proc=self._footing.proc,
-                uid=spoke_uid(self._data_root, data_directory),
+                uid=spoke_uid(self.data.root, data_directory),
                 limits=Limits(
                     memory_bytes=limits.memory_mb * _MEBIBYTE,
                     file_bytes=limits.file_mb * _MEBIBYTE,
