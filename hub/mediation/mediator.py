@@ -37,13 +37,14 @@ from hub.errors import (
 )
 from hub.mediation import describe, obligations, schema
 from hub.mediation.call import Call
-from hub.mediation.caller import Caller, new_id
+from hub.mediation.caller import Caller, SessionState, new_id
 from hub.mediation.consent import Answer, Outcome, Prompts
+from hub.mediation.kept import KeptLabels
 from hub.mediation.labels import Labels
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.forwarder import Forwarder
-from hub.spokes.registry import RegisteredFunction, Registry
+from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import Grant, GrantStore
@@ -95,6 +96,7 @@ class Mediator:
         pdp: Who decides.
         prompts: Where a person is asked.
         grants: What persons have agreed to.
+        kept: The labels of the data that apps keep.
         audit: Where it is put on record.
         supervisor: Who starts spokes.
         forwarder: The door into them; its permits are issued here alone.
@@ -108,6 +110,7 @@ class Mediator:
         pdp: Pdp,
         prompts: Prompts,
         grants: GrantStore,
+        kept: KeptLabels,
         audit: AuditLog,
         supervisor: Supervisor,
         forwarder: Forwarder,
@@ -117,6 +120,7 @@ class Mediator:
         self._pdp = pdp
         self._prompts = prompts
         self._grants = grants
+        self._kept = kept
         self._audit = audit
         self._supervisor = supervisor
         self._forwarder = forwarder
@@ -318,6 +322,7 @@ class Mediator:
         target, session = _target_of(call), call.caller.session
         spoke = await self._supervisor.acquire(target.app, user=session.user, session=session.id)
         session.give(target.app.name, call.labels | describe.function_labels(target))
+        await self._keep(session, target.app)
         permit = self._permits.issue(
             decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
         )
@@ -330,12 +335,18 @@ class Mediator:
             call.carried = session.labels_of(target.app.name)
             if call.caller.app is not None:
                 session.learn(call.caller.app.name, call.carried)
+                await self._keep(session, call.caller.app)
         try:
             call.result = schema.parse(text, what="result")
             call.result_json = schema.canonical(call.result, what="result")
             schema.check(call.result, target.result_validator, what="result")
         except (RequestInvalid, QuotaExceeded) as error:
             raise AppFailed(f"{call.function}: {error}") from error
+
+    async def _keep(self, session: SessionState, app: RegisteredApp) -> None:
+        """Let the data that an app keeps carry what its spoke may know from now on."""
+        if app.keeps_data:
+            await self._kept.join(session.user, app.name, session.labels_of(app.name))
 
     # 9. check the result
 
