@@ -40,7 +40,7 @@ from hub.mediation.call import Call
 from hub.mediation.caller import Caller, SessionState, new_id
 from hub.mediation.consent import Answer, Outcome, Prompts
 from hub.mediation.kept import KeptLabels
-from hub.mediation.labels import Labels
+from hub.mediation.labels import NONE, Labels
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.forwarder import Forwarder
@@ -203,6 +203,7 @@ class Mediator:
             decision_id=new_id("d"),
             started=time.perf_counter(),
             parent_decision_id=reviewed.decision_id if reviewed is not None else "",
+            taken_off=reviewed.taken_off if reviewed is not None else NONE,
             result=reviewed.result if reviewed is not None else None,
             result_json=reviewed.result_json if reviewed is not None else b"",
         )
@@ -305,6 +306,12 @@ class Mediator:
     def _oblige(self, call: Call) -> None:
         decision = _verdict_of(call).decision
         obligations.require_known(decision.obligations)
+        taken_off = obligations.taken_off(decision.obligations)
+        if not ACTIONS[call.action].forwards and not call.taken_off >= taken_off:
+            raise ObligationUnfulfilled("relabel: what labels a result has is settled before its function is called")
+        call.taken_off |= taken_off
+        for message in obligations.notices(decision.obligations):
+            self._audit.record_later(call.as_notice(message))
         delivered = obligations.apply(decision.obligations, call.arguments, on="arguments")
         if delivered is not call.arguments and call.target is not None:
             try:
@@ -327,12 +334,14 @@ class Mediator:
             decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
         )
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
+        released = NONE
         try:
             text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=_SpokeAsks(self, callee))
+            released = call.taken_off
         finally:
             # Even how and when a call fails tells its caller something of what the target knows; it may know it now,
             # which is no reason to give it the rest.
-            call.carried = session.labels_of(target.app.name)
+            call.carried = session.labels_of(target.app.name).without(released)
             if call.caller.app is not None:
                 session.learn(call.caller.app.name, call.carried)
                 await self._keep(session, call.caller.app)
@@ -372,13 +381,12 @@ class Mediator:
 
     def _learn(self, call: Call) -> Delivered:
         session = call.caller.session
-        labels = session.labels_of(call.target.app.name) if call.target is not None else Labels()
         if ACTIONS[call.action].forwards:
             session.evidence.add_result(call.function, call.result, call.arguments)
             if call.caller.app is not None:
                 session.give(call.caller.app.name, call.carried)
         self._audit.record_later(call.as_outcome("done"))
-        return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=labels)
+        return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=call.carried)
 
     async def _refuse(self, call: Call, error: SpokegateError) -> SpokegateError:
         """Put a refusal on record, and return the error to raise.
