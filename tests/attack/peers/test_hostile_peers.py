@@ -26,7 +26,7 @@ from hub.spokes.wire import Wire
 from tests.attack.peers.peer import BEHAVIOURS
 
 PROJECT = Path(__file__).resolve().parents[3]
-CALL_SECONDS = 1.5
+CALL_SECONDS = 1.2
 SLACK_SECONDS = 1.5
 MAX_GROWTH = 16 << 20
 MAX_CPU_SECONDS = 1.0
