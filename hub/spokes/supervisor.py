@@ -24,6 +24,7 @@ from spokegate.v1 import spoke_pb2_grpc
 from hub.errors import QuotaExceeded, SpokeUnavailable
 from hub.spokes.data import DataDirectories
 from hub.spokes.registry import RegisteredApp
+from hub.spokes.wire import CALL_FRAMES, Wire
 from spoke_runner.sandbox import (
     CanaryFailed,
     Footing,
@@ -46,11 +47,16 @@ _REAP_SECONDS = 1.0
 _LOG_LINES = 20
 
 CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", 4 * _MEBIBYTE),
+    # Twice the longest JSON text that is taken; gRPC and its Python hold several copies of a message at once.
+    ("grpc.max_receive_message_length", 2 * _MEBIBYTE),
     ("grpc.max_send_message_length", 4 * _MEBIBYTE),
     ("grpc.max_metadata_size", 8 << 10),
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
+    # No window that grows with what the spoke sends, and no PING of ours for each message.
+    ("grpc.http2.bdp_probe", 0),
+    # What a call that is cut short leaves on its way is little; a message that is larger gets its room when it is read.
+    ("grpc.http2.lookahead_bytes", 16 << 10),
     # Each spoke its own connection, ended with it.
     ("grpc.use_local_subchannel_pool", 1),
 )
@@ -78,10 +84,16 @@ class Spoke:
     """One running spoke, as its callers see it."""
 
     def __init__(
-        self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel, retire: Callable[[Spoke, str], None]
+        self,
+        key: SpokeKey,
+        process: SpokeProcess,
+        wire: Wire,
+        channel: grpc.aio.Channel,
+        retire: Callable[[Spoke, str], None],
     ) -> None:
         self.key = key
         self.process = process
+        self.wire = wire
         self.channel = channel
         # One annotation for the sync and the async flavour of the stub would need the generated union.
         self.stub: spoke_pb2_grpc.SpokeServiceAsyncStub = spoke_pb2_grpc.SpokeServiceStub(channel)
@@ -89,6 +101,7 @@ class Spoke:
         self._calls = 0
         self._retire = retire
         self.suspected = asyncio.Event()
+        wire.on_flood = lambda: retire(self, "flooded its connection")
 
     @property
     def name(self) -> str:
@@ -227,6 +240,7 @@ class Supervisor:
     async def _start(self, app: RegisteredApp, key: SpokeKey) -> Spoke:
         self._counter += 1
         socket_directory = self._run_root / f"{self._counter:x}"
+        wire = Wire(self._run_root / f"{self._counter:x}.hub")
         try:
             socket_directory.mkdir(mode=0o700)
             data_directory = self.data.of(app, key.user, key.session)
@@ -247,19 +261,22 @@ class Supervisor:
                     processes=limits.threads,
                 ),
             )
+            await wire.lay(to=spec.socket_path)
             process, way = await self._launch(app, key, spec)
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
             self._forget_start(key)
+            wire.cut()
             shutil.rmtree(socket_directory, ignore_errors=True)
             _log.error("spoke not started", app=key.app, user=key.user, error=str(error))
             self._on_event(SpokeEvent(key, "start failed", {"error": f"{type(error).__name__}: {error}"}))
             raise SpokeUnavailable(f"{key.app}: {error}") from error
         except BaseException:
             self._forget_start(key)
+            wire.cut()
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
-        channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=CHANNEL_OPTIONS)
-        spoke = Spoke(key, process, channel, self._retire)
+        channel = grpc.aio.insecure_channel(f"unix:{wire.path}", options=CHANNEL_OPTIONS)
+        spoke = Spoke(key, process, wire, channel, self._retire)
         self._on_event(
             SpokeEvent(
                 key,
@@ -302,6 +319,7 @@ class Supervisor:
                 if ended.done():
                     return self._retire(spoke, spoke.process.ended_because or "process ended")
                 spoke.suspected.clear()
+                spoke.wire.explain(0, frames=CALL_FRAMES)
                 if not await _answers(spoke.channel):
                     return self._retire(spoke, "stopped answering")
         finally:
@@ -331,7 +349,10 @@ class Supervisor:
 
     async def _destroy(self, spoke: Spoke, why: str) -> None:
         await spoke.process.kill()
+        # An end that is not read from does not notice the other's death.
+        spoke.wire.cut()
         await spoke.channel.close()
+        await spoke.wire.close()
         shutil.rmtree(spoke.process.socket_path.parent, ignore_errors=True)
         self._on_event(SpokeEvent(spoke.key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
 

@@ -30,6 +30,7 @@ from hub.mediation.schema import digest
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, RegisteredApp, Registry
 from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
+from hub.spokes.wire import Wire
 from hub.store.audit import AuditLog
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import URL, open_database
@@ -114,18 +115,21 @@ class LocalSpokes:
             data = self._directory / f"{app.name}.data"
             data.mkdir()
             spoke_pb2_grpc.add_SpokeServiceServicer_to_server(_Servicer(self._apps[app.name], data), server)
-            address = f"unix:{self._directory / app.name}.sock"
-            server.add_insecure_port(address)
+            socket = self._directory / f"{app.name}.sock"
+            server.add_insecure_port(f"unix:{socket}")
             await server.start()
             self._servers.append(server)
-            channel = grpc.aio.insecure_channel(address)
+            wire = Wire(self._directory / f"{app.name}.hub")
+            await wire.lay(to=socket)
+            channel = grpc.aio.insecure_channel(f"unix:{wire.path}")
             key = SpokeKey(app.name, user, session)
-            self._spokes[app.name] = Spoke(key, cast(Any, None), channel, lambda spoke, why: None)
+            self._spokes[app.name] = Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)
         return self._spokes[app.name]
 
     async def close(self) -> None:
         for spoke in self._spokes.values():
             await spoke.channel.close()
+            await spoke.wire.close()
         for server in self._servers:
             await server.stop(None)
 
