@@ -33,7 +33,7 @@ from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
 from hub.spokes.wire import Wire
 from hub.store.audit import AuditLog
 from hub.store.data_labels import DataLabelStore
-from hub.store.database import URL, open_database
+from hub.store.database import open_database
 from hub.store.grants import Grant, GrantStore
 from spoke_runner.sdk import App
 from spoke_runner.sdk.run import run
@@ -148,7 +148,7 @@ async def desk(
     installed: Sequence[Installed],
     code: Mapping[str, App],
     pdp: FakePdp | None = None,
-    location: Path | URL | None = None,
+    location: Path | str | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
