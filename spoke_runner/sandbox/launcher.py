@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from spoke_runner.sandbox import command, setup
+from spoke_runner.sandbox import command, listener, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
 from spoke_runner.sandbox.disk import used_bytes
@@ -42,7 +42,7 @@ from spoke_runner.sandbox.inside.seal import REPORT_FD
 from spoke_runner.sandbox.logs import LogPipe, LogTail
 from spoke_runner.sandbox.outside import threads_of
 from spoke_runner.sandbox.ownership import give
-from spoke_runner.sandbox.places import READY, STRICT
+from spoke_runner.sandbox.places import LISTENER, NO_USERNS, READY, STRICT
 from spoke_runner.sandbox.process import REAP_SECONDS, Remains, SpokeProcess, execute
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
@@ -105,7 +105,7 @@ async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds:
     """Start a spoke in one of the two ways (see `launch`)."""
     spec, uid = _settled(spec)
     await asyncio.to_thread(_check_room, spec)
-    bpf = setup.filter_name(spec.level)
+    bpf = setup.filter_name(spec.profile)
     covers: tuple[Path, ...] = ()
     if spec.uid is not None:
         for directory in (spec.data_dir, spec.socket_dir):
@@ -138,6 +138,12 @@ def _check_room(spec: SandboxSpec) -> None:
 
 def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
     uid = os.geteuid()
+    if spec.programs and spec.level == NO_USERNS:
+        raise SandboxUnavailable(
+            "programs",
+            f"{spec.app} executes programs, and at {NO_USERNS} nothing bounds what they leave running",
+            "use a host that can build strict, or remove `programs` from the manifest",
+        )
     if uid == 0 and spec.uid is None:
         raise SandboxUnavailable(
             "uid", "the hub is root and the spoke was given no uid of its own", "set one, as `spoke_uid` chooses it"
@@ -218,7 +224,7 @@ async def start(
 async def _judged(
     spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int
 ) -> tuple[int, SandboxReport]:
-    pid, message = await channels.receive()
+    pid, message = await _first_report(spec, channels, remains)
     if not message:
         await remains.wait()
         raise explain(remains.tail.lines())
@@ -227,6 +233,7 @@ async def _judged(
         raise SandboxUnavailable(missing["layer"], missing["why"], missing["mend"])
     try:
         outside = remains.look(pid)
+        wrong = listener.fault(remains.listener, pid=pid, pidfd=remains.held()) if spec.listens else ""
     except (OSError, KeyError, ValueError) as error:
         raise SandboxUnavailable(
             "inspection",
@@ -241,15 +248,23 @@ async def _judged(
         level=spec.level,
         landlock_abi=document["landlock_abi"],
         canaries=canaries,
-        required=names(spec.level, proc=spec.proc),
+        required=names(spec.level, proc=spec.proc, profile=spec.profile),
         outside=outside,
         uid=uid,
         gid=gid,
         own_uid=spec.uid is not None,
+        listener_fault=wrong,
     )
     if report.breaches:
         raise CanaryFailed(report)
     return pid, report
+
+
+async def _first_report(spec: SandboxSpec, channels: Channels, remains: Remains) -> tuple[int, bytes]:
+    if not spec.listens:
+        return await channels.receive()
+    pid, message, remains.listener = await channels.receive_with_socket()
+    return await channels.receive() if message == LISTENER else (pid, message)
 
 
 async def _not_ready(spec: SandboxSpec, remains: Remains, message: bytes) -> NoReturn:

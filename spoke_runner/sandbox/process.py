@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -68,7 +69,7 @@ def kill_group(process: asyncio.subprocess.Process) -> None:
 
 
 class Remains:
-    """The operating system's side of a spoke: its outermost process, its pidfd, its output, its socket."""
+    """The operating system's side of a spoke: its outermost process, its pidfd, its output, its socket, its listener."""
 
     def __init__(self, process: asyncio.subprocess.Process, tail: LogTail, pipe: LogPipe, socket_path: Path) -> None:
         self.process = process
@@ -76,6 +77,7 @@ class Remains:
         self.pipe = pipe
         self.socket_path = socket_path
         self.pidfd: int | None = None
+        self.listener: socket.socket | None = None
         self._lock = asyncio.Lock()
 
     async def enter(self, channels: Channels) -> None:
@@ -92,6 +94,16 @@ class Remains:
         """
         self.pidfd = os.pidfd_open(pid)
         return look(pid)
+
+    def held(self) -> int:
+        """Return the pidfd of the process that was looked at.
+
+        Raises:
+            ValueError: None was.
+        """
+        if self.pidfd is None:
+            raise ValueError("no process is held")
+        return self.pidfd
 
     async def wait(self) -> int:
         """Wait for the end, and until all output is read."""
@@ -134,6 +146,9 @@ class Remains:
 
     def _let_go(self) -> None:
         """Close what was opened for the spoke."""
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
@@ -158,6 +173,14 @@ class SpokeProcess:
         self.start_milliseconds = start_milliseconds
         self.ended_because = ""
         self._disk: asyncio.Task[None] | None = None
+
+    @property
+    def listener(self) -> socket.socket | None:
+        """Where the hub's proxy accepts what this spoke connects to; None without egress, and once it was killed.
+
+        Non-blocking. `kill` closes it, so whoever accepts on it stops before.
+        """
+        return self._remains.listener
 
     @property
     def logs(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from spoke_runner.sandbox.inside.canaries import try_all
 from spoke_runner.sandbox.inside.kernel import LayerMissing
+from spoke_runner.sandbox.inside.reaper import stay_as_reaper
 from spoke_runner.sandbox.inside.seal import REPORT_FD, arrive, seal
 
 _MAX_SETUP_BYTES: Final = 65536
@@ -39,7 +40,7 @@ def main(*, pid: int = 1) -> None:
     except LayerMissing as missing:
         _report(setup, {"missing": {"layer": missing.layer, "why": missing.why, "mend": missing.mend}})
         sys.exit(_NO_GO)
-    canaries = try_all(setup["level"], proc=setup["proc"], pid=pid)
+    canaries = try_all(setup, landlock_abi=landlock_abi, pid=pid)
     _report(
         setup,
         {
@@ -53,6 +54,8 @@ def main(*, pid: int = 1) -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    if setup["grants"]["execute"]:
+        stay_as_reaper()
     _serve(setup)
 
 

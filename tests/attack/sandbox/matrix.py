@@ -32,7 +32,7 @@ SEALS: Final = ("landlock", "seccomp")
 
 def drive(line: tuple[str, ...], world: World, layers: tuple[str, ...], spec: SandboxSpec, acts: list[str]) -> Any:
     """Run the driver by a command line whose last word is the code."""
-    document = setup(spec, entry="", report_fd=0, seccomp_filter=filter_name(spec.level))
+    document = setup(spec, entry="", report_fd=0, seccomp_filter=filter_name(spec.profile))
     ended = subprocess.run(
         [*line[:-1], f"{line[-1].partition('; from')[0]}\n{DRIVER.partition('from __future__ import annotations')[2]}"],
         input=json.dumps({"layers": layers, "setup": document, "world": world, "acts": acts}) + "\n",

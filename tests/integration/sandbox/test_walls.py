@@ -45,7 +45,7 @@ async def start_weakened(spec: SandboxSpec, weaken: Weaken, way: Way = COLD) -> 
     def recipe(report_fd: int) -> tuple[Line, Document]:
         line = commands.argv(spec, tools=find_tools(), covers=covers, warm=way.warm)
         document = setups.setup(
-            spec, entry="plain:app", report_fd=report_fd, seccomp_filter=setups.filter_name(spec.level)
+            spec, entry="plain:app", report_fd=report_fd, seccomp_filter=setups.filter_name(spec.profile)
         )
         return weaken(line, document)
 

@@ -70,6 +70,7 @@ def spec(*, uid: int | None = None, limits: Limits | None = None, level: Level =
         level=level,
         uid=uid,
         limits=limits or Limits(),
+        certificates=Mount(Path("/etc/ssl/bundle.crt"), Path("/etc/ssl/certs/ca-certificates.crt")),
         python=PYTHON,
     )
 
