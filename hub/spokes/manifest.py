@@ -32,6 +32,7 @@ Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$")]
 AskPattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,62}\.(\*|[a-z][a-z0-9_]{0,62}))$")]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$")]
+ProgramPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+$", max_length=255)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 
@@ -106,6 +107,12 @@ class Manifest(_Document):
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
     )
     limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
+    programs: tuple[ProgramPath, ...] = Field(
+        default=(),
+        max_length=16,
+        description="The programs of the host that it may execute, by their whole paths, such as `/usr/bin/curl`; at "
+        "most 16, each written by root alone. Its spokes start `cold`, and only at `strict`.",
+    )
     isolation: Literal["warm", "cold"] = Field(
         default="warm",
         description="How its spokes start: `warm` from a process that has imported the SDK already, or `cold`, with an "

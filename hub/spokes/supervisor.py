@@ -33,6 +33,7 @@ from spoke_runner.sandbox import (
     SpokeStartFailed,
     Zygote,
     ZygoteUnavailable,
+    find_programs,
     launch,
     spoke_uid,
 )
@@ -133,7 +134,8 @@ class Supervisor:
     Invariants:
         * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
           cold, which is the same level of isolation, and both the reason and the way are events.
-        * Below `strict` there are no namespaces for a fork to enter, so every start is cold.
+        * Below `strict` there are no namespaces for a fork to enter, so every start is cold; so is that of an app that
+          executes programs, whose first process must be one that reaps them.
     """
 
     def __init__(
@@ -246,6 +248,7 @@ class Supervisor:
                     open_files=limits.open_files,
                     processes=limits.threads,
                 ),
+                programs=find_programs(app.manifest.programs),
             )
             process, way = await self._launch(app, key, spec)
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
@@ -276,7 +279,7 @@ class Supervisor:
         return spoke
 
     async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
-        if app.manifest.isolation == "warm" and spec.level == "strict":
+        if app.manifest.isolation == "warm" and spec.level == "strict" and not spec.programs:
             try:
                 return await self._zygote.launch(spec, entry=app.manifest.entry), "warm"
             except ZygoteUnavailable as error:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spoke_runner.sandbox.ownership import spoke_uid
     from spoke_runner.sandbox.places import Level
     from spoke_runner.sandbox.process import SpokeProcess
+    from spoke_runner.sandbox.programs import Program, find_programs
     from spoke_runner.sandbox.report import Canary, Layer, Outside, SandboxReport
     from spoke_runner.sandbox.runtime import Mount, PythonRuntime, discover_python
     from spoke_runner.sandbox.spec import Limits, SandboxSpec
@@ -44,6 +45,7 @@ __all__ = [
     "LogTail",
     "Mount",
     "Outside",
+    "Program",
     "PythonRuntime",
     "SandboxError",
     "SandboxReport",
@@ -54,6 +56,7 @@ __all__ = [
     "Zygote",
     "ZygoteUnavailable",
     "discover_python",
+    "find_programs",
     "launch",
     "preflight",
     "settle",
@@ -68,6 +71,7 @@ _HOMES = {
     "places": ("Level",),
     "trial": ("Footing", "preflight", "settle"),
     "process": ("SpokeProcess",),
+    "programs": ("Program", "find_programs"),
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
     "runtime": ("Mount", "PythonRuntime", "discover_python"),
     "spec": ("Limits", "SandboxSpec"),

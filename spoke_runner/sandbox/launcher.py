@@ -40,6 +40,7 @@ from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeS
 from spoke_runner.sandbox.inside.canaries import names
 from spoke_runner.sandbox.inside.seal import REPORT_FD
 from spoke_runner.sandbox.logs import LogPipe, LogTail
+from spoke_runner.sandbox.memory import can_count
 from spoke_runner.sandbox.outside import threads_of
 from spoke_runner.sandbox.ownership import give
 from spoke_runner.sandbox.places import LISTENER, NO_USERNS, READY, STRICT
@@ -124,7 +125,8 @@ async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds:
 
     gid = spec.uid or os.getegid()
     spoke = await start(spec, recipe, uid=uid, gid=gid, timeout_seconds=timeout_seconds, way=way)
-    spoke.bound_disk(spec.data_dir, spec.limits.data_bytes)
+    together = spec.limits.memory_bytes if spec.programs else None
+    spoke.bound(spec.data_dir, spec.limits.data_bytes, memory_bytes=together)
     return spoke
 
 
@@ -143,6 +145,12 @@ def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
             "programs",
             f"{spec.app} executes programs, and at {NO_USERNS} nothing bounds what they leave running",
             "use a host that can build strict, or remove `programs` from the manifest",
+        )
+    if spec.programs and not can_count():
+        raise SandboxUnavailable(
+            "programs",
+            f"the kernel does not say which processes {spec.app} starts, so their memory cannot be bounded",
+            "boot a kernel with CONFIG_PROC_CHILDREN, or remove `programs` from the manifest",
         )
     if uid == 0 and spec.uid is None:
         raise SandboxUnavailable(

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox import memory
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.disk import exceeds
 from spoke_runner.sandbox.logs import LogPipe, LogTail
@@ -69,7 +70,7 @@ def kill_group(process: asyncio.subprocess.Process) -> None:
 
 
 class Remains:
-    """The operating system's side of a spoke: its outermost process, its pidfd, its output, its socket, its listener."""
+    """The operating system's side of a spoke: its outermost process, its pidfd, its output, its sockets."""
 
     def __init__(self, process: asyncio.subprocess.Process, tail: LogTail, pipe: LogPipe, socket_path: Path) -> None:
         self.process = process
@@ -172,7 +173,7 @@ class SpokeProcess:
         self.report = report
         self.start_milliseconds = start_milliseconds
         self.ended_because = ""
-        self._disk: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def listener(self) -> socket.socket | None:
@@ -187,13 +188,25 @@ class SpokeProcess:
         """The last lines that it wrote: text from an untrusted source, made printable."""
         return self._remains.tail.lines()
 
-    def bound_disk(self, directory: Path, limit_bytes: int) -> None:
-        """End it when a directory of its own holds more than its limit."""
-        self._disk = asyncio.create_task(self._bound_disk(directory, limit_bytes))
+    def bound(self, directory: Path, limit_bytes: int, *, memory_bytes: int | None = None) -> None:
+        """End it when a directory of its own holds more than its limit, or its processes together more memory.
 
-    async def _bound_disk(self, directory: Path, limit_bytes: int) -> None:
-        used = await exceeds(directory, limit_bytes, self.pid)
+        Args:
+            directory: Its data directory.
+            limit_bytes: What that may hold.
+            memory_bytes: What its processes may hold together; None where there is only one, and the kernel counts.
+        """
+        self._watch = asyncio.create_task(self._bound(directory, limit_bytes, memory_bytes))
+
+    async def _bound(self, directory: Path, limit_bytes: int, memory_bytes: int | None) -> None:
+        def too_much_memory() -> bool:
+            return memory_bytes is not None and memory.used_bytes(self.pid) > memory_bytes
+
+        beside = too_much_memory if memory_bytes is not None else None
+        used = await exceeds(directory, limit_bytes, self.pid, look_beside=beside)
         self.ended_because = f"its data directory holds {used >> 20} MiB, and {limit_bytes >> 20} are its limit"
+        if not used and memory_bytes is not None:
+            self.ended_because = f"its processes together hold more memory than its limit of {memory_bytes >> 20} MiB"
         await self._remains.kill()
 
     async def wait(self) -> int:
@@ -212,5 +225,5 @@ class SpokeProcess:
 
     def _stop_watching(self) -> None:
         # Not while it is the one that kills.
-        if self._disk is not None and not self.ended_because:
-            self._disk.cancel()
+        if self._watch is not None and not self.ended_because:
+            self._watch.cancel()

@@ -28,12 +28,13 @@ class Limits:
     """What one spoke may use.
 
     Attributes:
-        memory_bytes: Private writable memory (RLIMIT_DATA).
+        memory_bytes: Private writable memory (RLIMIT_DATA); of a spoke with programs, of all its processes together,
+            which the launcher looks at, and of each of them.
         file_bytes: The size of any one file (RLIMIT_FSIZE).
         data_bytes: All files of the data directory together, beyond which the spoke is ended.
         temporary_bytes: All of `/tmp` together, which is memory too; at `no-userns` there is no `/tmp`.
         open_files: Descriptors (RLIMIT_NOFILE).
-        processes: Threads; there are no other processes (RLIMIT_NPROC).
+        processes: Threads, and with programs processes, in sum (RLIMIT_NPROC).
         stack_bytes: The stack of every thread. It counts as memory and is therefore far below the usual 8 MiB, with
             which 32 threads would use up everything.
         core_bytes: Core dumps (RLIMIT_CORE).

@@ -234,7 +234,7 @@ def try_all(setup: dict[str, Any], *, landlock_abi: int, pid: int = 1) -> list[t
     """
     profile = setup["profile"]
     environment = " ".join(f"{name}={value}" for name, value in sorted(setup["environment"].items()))
-    expected = {
+    expected: dict[str, tuple[str, ...]] = {
         _ALONE: (f"pid {pid} of 0",),
         _CONNECT_ELSEWHERE: ("EACCES" if landlock_abi >= NET_ABI else "ECONNREFUSED",),
     }

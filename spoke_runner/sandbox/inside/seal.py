@@ -1,7 +1,8 @@
-"""Seal the process: descriptors, environment, listener, limits, capabilities, no_new_privs, landlock, seccomp, in this order.
+"""Seal the process: descriptors, environment, listener, limits, capabilities, no_new_privs, landlock, seccomp.
 
-Each step needs what a later one takes away, so the order is the only one: limits cannot be set behind seccomp, a
-filter cannot be loaded without privileges before no_new_privs, landlock's calls are not in the filter.
+They come in this order. Each step needs what a later one takes away, so the order is the only one: limits cannot be
+set behind seccomp, a filter cannot be loaded without privileges before no_new_privs, landlock's calls are not in the
+filter.
 
 Invariants:
     * The process has one thread throughout, because landlock and seccomp bind only the thread that asks for them.

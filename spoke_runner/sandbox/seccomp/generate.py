@@ -1,4 +1,4 @@
-"""Write the seccomp filters as BPF, from `profiles`, with libseccomp: `python -m spoke_runner.sandbox.seccomp.generate`.
+"""Write the seccomp filters as BPF with libseccomp: `python -m spoke_runner.sandbox.seccomp.generate`.
 
 Build time only. What runs loads the written files, so neither libseccomp nor its binding is needed there, and a test
 generates them again and compares byte by byte. The filters of every machine can be made on any of them, since

@@ -37,6 +37,7 @@ class Rule(NamedTuple):
 
 
 def names(text: str) -> tuple[str, ...]:
+    """Return the words of a text, as names of calls."""
     return tuple(text.split())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 ALLOW: Final = 0x7FFF_0000
@@ -14,7 +15,7 @@ KILL_PROCESS: Final = 0x8000_0000
 ARCHITECTURES: Final = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7, "i386": 0x4000_0003, "arm": 0x4000_0028}
 
 _LOAD, _AND, _RETURN, _JUMP = 0x20, 0x54, 0x06, 0x05
-_CONDITIONS: Final = {
+_CONDITIONS: Final[dict[int, Callable[[int, int], bool]]] = {
     0x15: lambda word, value: word == value,
     0x25: lambda word, value: word > value,
     0x35: lambda word, value: word >= value,
