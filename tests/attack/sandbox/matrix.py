@@ -105,7 +105,7 @@ def layer_of(name: str, answer: str, alone: dict[str, dict[str, str]]) -> str:
     if answer == "SIGSYS":
         return "seccomp"
     if ACTS[name].control.startswith("would"):
-        return {"EPERM": "seccomp", "EACCES": "landlock"}.get(answer, "")
+        return {"EPERM": "seccomp", "EACCES": "landlock", "ESRCH": "namespaces"}.get(answer, "")
     found = [layer for layer, answers in alone.items() if answers.get(name, DONE) != DONE]
     return "+".join(found) or ("rlimits" if name == "leave_a_core_dump" else "clean start")
 

@@ -13,7 +13,7 @@ import pytest
 from spoke_runner.sandbox import CanaryFailed, Mount, SandboxSpec, SpokeProcess, find_programs
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.inside.canaries import names
-from spoke_runner.sandbox.listener import fault
+from spoke_runner.sandbox.listener import fault, listed, made_in
 from spoke_runner.sandbox.places import PROXY_PORT
 from tests.integration.sandbox.spokes import APPS, Workshop, both_ways, call, processes_of, running, workshop
 from tests.integration.sandbox.test_walls import Document, Line, going, start_weakened, without
@@ -152,7 +152,7 @@ async def test_a_listener_at_another_address_is_a_breach_and_is_closed(way: str)
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     with workshop() as shop:
         async with going(way) as how:
-            with pytest.raises(CanaryFailed, match="not listening at 0100007F:0C38"):
+            with pytest.raises(CanaryFailed, match=r"is at 127\.0\.0\.1:3129, not at"):
                 await start_weakened(outgoing(shop), at_another_port, how)
 
         assert processes_of(shop.root) == []
@@ -173,12 +173,13 @@ async def test_a_listener_that_does_not_come_is_a_breach(way: str) -> None:
 
 @both_ways
 async def test_only_a_listening_socket_of_the_spokes_own_namespace_is_its_listener(way: str) -> None:
-    pair = socket.socketpair()
+    pair, idle = socket.socketpair(), socket.socket()
     with (
         workshop() as shop,
         closing(socket.create_server(("127.0.0.1", 0))) as hubs,
         closing(pair[0]),
         closing(pair[1]),
+        closing(idle),
     ):
         async with (
             running(outgoing(shop), ENTRY, way=way) as spoke,
@@ -186,11 +187,17 @@ async def test_only_a_listening_socket_of_the_spokes_own_namespace_is_its_listen
         ):
             pidfd, of_other = os.pidfd_open(spoke.pid), os.pidfd_open(b.pid)
             try:
-                assert fault(spoke.listener, pid=spoke.pid, pidfd=pidfd) == ""
-                assert "no TCP socket of the spoke's" in fault(spoke.listener, pid=b.pid, pidfd=of_other)
-                for stranger in (hubs, pair[0]):
-                    assert "no TCP socket of the spoke's" in fault(stranger, pid=spoke.pid, pidfd=pidfd)
+                listener = spoke.listener
+                assert listener is not None
+                assert fault(listener, pid=spoke.pid, pidfd=pidfd) == ""
+                assert "not of the spoke's network namespace" in fault(listener, pid=b.pid, pidfd=of_other)
+                assert "not of the spoke's network namespace" in fault(hubs, pid=spoke.pid, pidfd=pidfd)
+                assert "its domain is 1, not 2" in fault(pair[0], pid=spoke.pid, pidfd=pidfd)
+                assert "its listening is 0, not 1" in fault(idle, pid=spoke.pid, pidfd=pidfd)
                 assert "did not come" in fault(None, pid=spoke.pid, pidfd=pidfd)
+                # Both ways of asking the kernel say the same.
+                for end, pid, own in ((listener, spoke.pid, True), (listener, b.pid, False), (hubs, spoke.pid, False)):
+                    assert (made_in(end, pid), listed(end, pid)) == (own, own)
                 await spoke.kill()
                 assert fault(hubs, pid=b.pid, pidfd=pidfd) == "the spoke ended while its egress listener was looked at"
             finally:
