@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hub.spokes.manifest import Label, Name, ResultLabels
+from hub.store.database import URL, url_of
 from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
 
 CONFIG_NAME = "spokegate.yaml"
@@ -88,6 +89,16 @@ class Config(_Document):
     """A whole configuration."""
 
     version: Literal[1] = Field(default=1, description="The version of this format: `1`.")
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = Field(
+        default="hub",
+        description="What the hub calls itself in the audit log (a-z, 0-9, _, . and -); hubs that share a database "
+        "have different names.",
+    )
+    database: str | None = Field(
+        default=None,
+        description="The URL of a PostgreSQL database that several hubs share, such as "
+        "`postgresql://spokegate@db.example/spokegate`; by default SQLite in `state_dir`.",
+    )
     state_dir: Path = Field(
         default_factory=lambda: _state_dir(),
         description="Where the database and the apps' data are; `~/.local/state/spokegate` by default.",
@@ -107,6 +118,18 @@ class Config(_Document):
     )
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
+
+    @field_validator("database")
+    @classmethod
+    def _a_database(cls, value: str | None) -> str | None:
+        if value is not None:
+            url_of(value)
+        return value
+
+    @property
+    def database_location(self) -> Path | URL:
+        """Where the database is: a file of the state directory, unless a URL is given."""
+        return self.state_dir / "hub.db" if self.database is None else url_of(self.database)
 
 
 def runtime_dir() -> Path:
