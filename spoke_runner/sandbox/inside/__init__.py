@@ -54,7 +54,8 @@ def main(*, pid: int = 1) -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    if setup["grants"]["execute"]:
+    if setup["grants"]["execute"] and setup["level"] == "strict":
+        # Elsewhere it would be no first process, and with it nothing would end.
         stay_as_reaper()
     _serve(setup)
 

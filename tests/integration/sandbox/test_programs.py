@@ -139,6 +139,13 @@ async def test_with_the_spoke_everything_that_it_left_running_ends(spoke: SpokeP
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+async def test_without_a_sandbox_nothing_outlives_the_spoke_either(shop: Workshop) -> None:
+    spec = replace(shop.spec(APPS / "outgoing"), level="none", programs=find_programs(["/bin/sh"]))
+    spoke = await launch(spec, entry=ENTRY)
+    assert (await script(spoke, "exit 3"))["code"] == 3
+    await spoke.kill()
+
+
 async def test_programs_are_for_cold_starts_at_strict_only(shop: Workshop) -> None:
     spec = replace(shop.spec(APPS / "outgoing"), programs=find_programs(["/bin/sh"]))
 
