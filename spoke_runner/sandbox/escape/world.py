@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox.errors import SandboxUnavailable
 from spoke_runner.sandbox.escape.kit import World
 from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, PROXY_PORT, SOCKET_DIR, STRICT
 from spoke_runner.sandbox.programs import find_programs
@@ -102,7 +103,7 @@ def world_outside(root: Path) -> Iterator[World]:
             "descriptor": secret,
             "tcp": tcp.getsockname()[1],
             "elsewhere": elsewhere.getsockname()[0],
-            "loader": str(_loader_of("/bin/sh")),
+            "loader": _loader_of("/bin/sh"),
             "udp": udp.getsockname()[1],
             "abstract": root.name,
             **{name: str(root / f"{name}.sock") for name in (*names, "unix_datagram")},
@@ -119,9 +120,13 @@ def _server_at_the_proxys_port() -> socket.socket:
     raise OSError(errno.EADDRINUSE, "no loopback address is free")
 
 
-def _loader_of(program: str) -> Path | None:
-    (found,) = find_programs([program])
-    return found.loader
+def _loader_of(program: str) -> str:
+    """Return what loads a program; the program, where it is none that a spoke could be given."""
+    try:
+        (found,) = find_programs([program])
+    except SandboxUnavailable:
+        return program
+    return str(found.loader or program)
 
 
 def seen_from_inside(world: World, spec: SandboxSpec) -> World:
