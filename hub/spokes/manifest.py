@@ -35,6 +35,7 @@ Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$"
 AskPattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,62}\.(\*|[a-z][a-z0-9_]{0,62}))$")]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
+ProgramPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+$", max_length=255)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 
@@ -120,6 +121,12 @@ class Manifest(_Document):
         description="How long its data directory lasts: a `session`, or `kept` for the user, and with it the labels of "
         "all that its spokes ever knew.",
     )
+    programs: tuple[ProgramPath, ...] = Field(
+        default=(),
+        max_length=16,
+        description="The programs of the host that it may execute, by their whole paths, such as `/usr/bin/curl`; at "
+        "most 16, each written by root alone. Its spokes start `cold`, and only at `strict`.",
+    )
     isolation: Literal["warm", "cold"] = Field(
         default="warm",
         description="How its spokes start: `warm` from a process that has imported the SDK already, or `cold`, with an "
@@ -179,6 +186,11 @@ def _start_problems(data: dict[Any, Any], lines: Lines) -> Iterator[Problem]:
     command = data.get("command")
     if isinstance(command, list) and not (command and isinstance(command[0], str) and _PROGRAM.match(command[0])):
         yield lines.problem(("command",), "`command`: begins with a program of the app: write it as `./path`")
+    if command and data.get("programs"):
+        yield lines.problem(
+            ("programs",),
+            "`programs`: an app that is a `command` cannot have them: bring them in the app's directory",
+        )
     if "command" in data and data.get("isolation") == "warm":
         yield lines.problem(("isolation",), "`isolation`: a program starts `cold`: remove it, or write `cold`")
 

@@ -36,6 +36,7 @@ from spoke_runner.sandbox import (
     SpokeStartFailed,
     Zygote,
     ZygoteUnavailable,
+    find_host_programs,
     launch,
     spoke_uid,
 )
@@ -149,7 +150,8 @@ class Supervisor:
     Invariants:
         * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
           cold, which is the same level of isolation, and both the reason and the way are events.
-        * Below `strict` there are no namespaces for a fork to enter, so every start is cold.
+        * Below `strict` there are no namespaces for a fork to enter, so every start is cold; so is that of an app that
+          executes programs, whose first process must be one that reaps them.
     """
 
     def __init__(
@@ -265,6 +267,7 @@ class Supervisor:
                     open_files=limits.open_files,
                     processes=limits.threads,
                 ),
+                programs=find_host_programs(app.manifest.programs),
             )
             await wire.lay(to=spec.socket_path)
             process, way = await self._launch(app, key, spec)
@@ -300,7 +303,7 @@ class Supervisor:
 
     async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
         manifest = app.manifest
-        if manifest.isolation == "warm" and not manifest.command and spec.level == "strict":
+        if manifest.isolation == "warm" and spec.level == "strict" and not (manifest.command or spec.programs):
             try:
                 return await self._zygote.launch(spec, entry=manifest.entry), "warm"
             except ZygoteUnavailable as error:
