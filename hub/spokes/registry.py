@@ -72,6 +72,11 @@ class RegisteredApp:
         """What it declares that it asks for: `app.function`, `app.*` or `*`."""
         return self.manifest.asks
 
+    @property
+    def egress(self) -> tuple[str, ...]:
+        """What it declares that it connects to: `host:port`."""
+        return self.manifest.egress
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegisteredFunction:

@@ -26,6 +26,8 @@ from hub.mediation.consent import Prompts, Question
 from hub.mediation.mediator import Delivered, Limits, Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
+from hub.spokes.egress.connector import EgressConnector
+from hub.spokes.egress.proxy import Connects
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, RegisteredApp, Registry
 from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
@@ -104,7 +106,7 @@ class LocalSpokes:
         self._spokes: dict[str, Spoke] = {}
         self._servers: list[grpc.aio.Server] = []
 
-    async def acquire(self, app: RegisteredApp, *, user: str, session: str) -> Spoke:
+    async def acquire(self, app: RegisteredApp, *, user: str, session: str, connects: Connects) -> Spoke:
         if app.name not in self._apps:
             raise SpokeUnavailable(f"{app.name}: has no code")
         if app.name not in self._spokes:
@@ -139,7 +141,11 @@ class _Servicer(spoke_pb2_grpc.SpokeServiceServicer):
 
 @asynccontextmanager
 async def desk(
-    installed: Sequence[Installed], code: Mapping[str, App], pdp: FakePdp | None = None, **limits: Any
+    installed: Sequence[Installed],
+    code: Mapping[str, App],
+    pdp: FakePdp | None = None,
+    connector: EgressConnector | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
     async with AsyncExitStack() as stack:
@@ -158,6 +164,7 @@ async def desk(
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
+            connector=connector or EgressConnector(),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         yield Desk(mediator, registry, pdp, prompts, grants, audit, engine)
