@@ -200,7 +200,7 @@ test_defined_whatever_part_of_a_connection_is_of_another_type[note] if {
 }
 
 test_no_connection_is_allowed_without_a_part_that_rules_look_at[pointer] if {
-	some pointer in (connection_parts - (unused | {"/arguments/method"}))
+	some pointer in (connection_parts - (unused | {"/arguments/method", "/subject/app/asks/0"}))
 	decision := spokegate.decision with input as testing.without(testing.to_connect, pointer)
 	decision.effect == "deny"
 }
