@@ -42,6 +42,7 @@ class Wire:
     def __init__(self, role: _Role, stream: _Stream, head_bytes: int, broken: Callable[[str], SpokegateError]) -> None:
         self.h11 = h11.Connection(role, max_incomplete_event_size=head_bytes)
         self._stream = stream
+        self._head_bytes = head_bytes
         self._broken = broken
 
     async def next(self) -> Any:
@@ -54,10 +55,17 @@ class Wire:
             try:
                 event = self.h11.next_event()
                 if event is not h11.NEED_DATA:
-                    return event
+                    return self._within_head(event)
                 self.h11.receive_data(await self._stream.receive())
             except h11.RemoteProtocolError as error:
                 raise self._broken(str(error)) from error
+
+    def _within_head(self, event: Any) -> Any:
+        # h11 bounds what it keeps of a head that is not whole yet, not one that comes in one piece.
+        headers = event.headers if isinstance(event, (h11.Request, h11.InformationalResponse, h11.Response)) else ()
+        if sum(len(name) + len(value) + 4 for name, value in headers) > self._head_bytes:
+            raise self._broken(f"a head of more than {self._head_bytes} bytes")
+        return event
 
     async def send(self, event: h11.Event) -> None:
         """Send an h11 event.
