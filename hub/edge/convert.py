@@ -44,6 +44,7 @@ def app_info(app: RegisteredApp) -> hub_pb2.AppInfo:
         clearance=app.clearance,
         digest=app.digest,
         functions=[_function_info(function) for function in app.functions.values()],
+        egress=app.egress,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.exchange import EgressLimits
 from hub.spokes.egress.proxy import EgressProxy
 from hub.spokes.registry import Installed
+from spoke_runner.sdk import App
 from tests.support.apps import function, write_app
 from tests.support.desk import Desk, desk
 from tests.support.live import ALLOW_ALL, POLICIES, policies_of, workplace
@@ -211,6 +212,7 @@ async def way_out(
     clearance: tuple[str, ...] = (),
     connector: type[EgressConnector] = EgressConnector,
     ca_file: Path | None = None,
+    code: Mapping[str, App] | None = None,
 ) -> AsyncIterator[WayOut]:
     """Open a proxy for the app `reach`, which declares this egress; by the shipped policies or ones that allow all."""
     async with AsyncExitStack() as stack:
@@ -227,7 +229,7 @@ async def way_out(
             resolve=names.resolve,
         )
         installed = [Installed(path=path, trust=trust, clearance=clearance)]
-        at = await stack.enter_async_context(desk(installed, {}, cast(FakePdp, pdp), door))
+        at = await stack.enter_async_context(desk(installed, code or {}, cast(FakePdp, pdp), door))
         app = at.registry.apps["reach"]
         connects = SpokeConnects(at.mediator, at.session, app)
         deadline = asyncio.get_running_loop().time() + 30
