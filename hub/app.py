@@ -29,8 +29,8 @@ from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, Registry
 from hub.spokes.supervisor import SpokeEvent, Supervisor
 from hub.store.audit import AuditLog, Event
+from hub.store.database import one_hub_of_the_name, open_database
 from hub.store.grants import GrantStore
-from hub.store.tables import open_database
 from spoke_runner.sandbox import Footing, SandboxError, settle
 
 _log = structlog.get_logger(__name__)
@@ -93,14 +93,16 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
     async with contextlib.AsyncExitStack() as stack:
         for directory in (runtime, config.state_dir):
             stack.enter_context(_locked(directory))
-        engine = open_database(config.state_dir / "hub.db")
+        engine = await asyncio.to_thread(open_database, config.database_location)
         stack.callback(engine.dispose)
-        audit = await stack.enter_async_context(AuditLog(engine))
+        stack.enter_context(one_hub_of_the_name(engine, config.name))
+        audit = await stack.enter_async_context(AuditLog(engine, hub=config.name))
+        in_flight = await audit.recover()
 
         def record(kind: str, what: str) -> None:
             audit.record_later(Event(kind=kind, body={"what": what}))
 
-        record("hub", "started")
+        record("hub", f"started; {in_flight} calls of the run before were interrupted" if in_flight else "started")
         bundle = PolicyBundle(opa_binary.path, config.policies, runtime / "opa" / "bundle")
         record("policy", f"loaded {await bundle.build()}")
         pdp = await stack.enter_async_context(

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from hub.spokes.egress.addresses import parse_socket_address
 from hub.spokes.manifest import Label, Name, ResultLabels
+from hub.store.database import URL, url_of
 from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
 
 CONFIG_NAME = "spokegate.yaml"
@@ -122,6 +123,16 @@ class Config(_Document):
     """A whole configuration."""
 
     version: Literal[1] = Field(default=1, description="The version of this format: `1`.")
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = Field(
+        default="hub",
+        description="What the hub calls itself in the audit log (a-z, 0-9, _, . and -); hubs that share a database "
+        "have different names.",
+    )
+    database: str | None = Field(
+        default=None,
+        description="The URL of a PostgreSQL database that several hubs share, such as "
+        "`postgresql://spokegate@db.example/spokegate`; by default SQLite in `state_dir`.",
+    )
     state_dir: Path = Field(
         default_factory=lambda: _state_dir(),
         description="Where the database and the apps' data are; `~/.local/state/spokegate` by default.",
@@ -142,6 +153,18 @@ class Config(_Document):
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
     egress: EgressConfig = Field(default_factory=EgressConfig, description="What spokes may reach outside.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
+
+    @field_validator("database")
+    @classmethod
+    def _a_database(cls, value: str | None) -> str | None:
+        if value is not None:
+            url_of(value)
+        return value
+
+    @property
+    def database_location(self) -> Path | URL:
+        """Where the database is: a file of the state directory, unless a URL is given."""
+        return self.state_dir / "hub.db" if self.database is None else url_of(self.database)
 
 
 def runtime_dir() -> Path:

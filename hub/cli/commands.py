@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.text import Text
 from spokegate.v1 import decision_pb2
 
-from hub.cli import asking
+from hub.cli import asking, audit
 from hub.cli.output import Exit, Format, cell, err, exit_of, out, print_error, print_json, safe, table
 from hub.client import HubClient, HubError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app_commands = typer.Typer(no_args_is_help=True, help="Work on an app.")
 app.add_typer(app_commands, name="app")
+app.add_typer(audit.app, name="audit")
 
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
 SocketOption = Annotated[Path | None, typer.Option("--socket", help="The hub's socket; it stands for the user.")]

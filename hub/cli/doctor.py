@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from rich.table import Table
 
 from hub.app import registry_of
 from hub.cli.output import cell, table
-from hub.config import PROJECT_ROOT, ConfigInvalid, load_config
+from hub.config import PROJECT_ROOT, Config, ConfigInvalid, load_config
+from hub.errors import AuditUnavailable
 from hub.opa.binary import OpaBinaryError, find_opa
 from hub.spokes.manifest import ManifestInvalid
+from hub.store.database import open_database
 from spoke_runner.sandbox import Level, SandboxError, preflight, settle
 from spoke_runner.sandbox.escape import ACTS
 from spoke_runner.sandbox.escape import suite as escape
@@ -50,9 +53,28 @@ def examine(config_path: Path) -> list[Finding]:
         if config.egress.private_addresses:
             listed = ", ".join(config.egress.private_addresses)
             findings.append(Finding("egress", True, f"private addresses that declared hosts may be at: {listed}"))
+        findings.append(_database(config))
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))
     return findings + _sandbox(minimum)
+
+
+def _database(config: Config) -> Finding:
+    """Look at the database without making one; say too whether the tests find a PostgreSQL server to start."""
+    location = config.database_location
+    tests = "" if _postgresql_server() else "; no PostgreSQL server is installed, so the store's tests leave it out"
+    if isinstance(location, Path):
+        there = "" if location.is_file() else ", made at the first start"
+        return Finding("database", True, f"SQLite, {location}{there}{tests}")
+    try:
+        open_database(location).dispose()
+    except AuditUnavailable as error:
+        return Finding("database", False, str(error), "start the server, or mend `database`")
+    return Finding("database", True, f"{location}{tests}")
+
+
+def _postgresql_server() -> bool:
+    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb") is not None
 
 
 def _sandbox(minimum: Level) -> list[Finding]:

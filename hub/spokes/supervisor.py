@@ -172,7 +172,10 @@ class Supervisor:
         self._counter = 0
 
     async def __aenter__(self) -> Self:
-        self._run_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A hub that was killed leaves its spokes' directories; they died with it.
+        if self._run_root.exists():
+            shutil.rmtree(self._run_root)
+        self._run_root.mkdir(mode=0o700, parents=True)
         self._data_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._footing.level == "strict":
             await self._zygote.__aenter__()

@@ -2,7 +2,9 @@
 
 Every decision is one event of kind `decision`, written before its request goes on; what became of it is a later event
 of kind `outcome`. Nothing is ever changed or removed. Each row's hash covers its content and the hash of the row
-before, so tampering shows. Arguments and results are kept as digests, unless the configuration says otherwise.
+before, so tampering shows (see `verify`). Arguments and results are kept as digests.
+
+Hubs that share a database write one chain: each batch locks the row that says where the log ends, and moves it.
 """
 
 from __future__ import annotations
@@ -11,20 +13,24 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from hub.errors import AuditUnavailable, EntityNotFound
-from hub.store.tables import AUDIT
+from hub.store.tables import AUDIT, AUDIT_HEAD
 from hub.store.writer import GroupWriter, Write
 
-_GENESIS = "0" * 64
+GENESIS = "0" * 64
+"""What stands for the hash of the row before the first."""
+
 _INSERT = insert(AUDIT)
-_HASHED = ("seq", "time", "kind", "decision_id", "session", "user", "body", "previous_hash")
+_HEAD = select(AUDIT_HEAD.c.seq, AUDIT_HEAD.c.hash).with_for_update()
+_MOVE_HEAD = update(AUDIT_HEAD)
+_HASHED = ("seq", "time", "hub", "kind", "decision_id", "session", "user", "body", "previous_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Row:
 
     seq: int
     time: float
+    hub: str
     kind: str
     decision_id: str
     session: str
@@ -64,12 +71,13 @@ class AuditLog:
     """Appends events and reads them back. Use as `async with`.
 
     Args:
-        engine: The database; its tables exist.
+        engine: The database.
+        hub: The name that this hub writes into its rows; no other that shares the database has it.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, hub: str = "hub") -> None:
         self._engine = engine
-        self._seq, self._head = self._last()
+        self._hub = hub
         self.writer = GroupWriter(engine, prepare=self._chain)
 
     async def __aenter__(self) -> Self:
@@ -98,6 +106,33 @@ class AuditLog:
             AuditUnavailable: The log could not be written.
         """
         await self.writer.submit()
+
+    async def recover(self) -> int:
+        """Say of all that the last run of this hub left in flight what became of it: it was interrupted.
+
+        To be called before the first event of kind `hub`, with which a run begins.
+
+        Returns:
+            How many decisions those were.
+
+        Raises:
+            AuditUnavailable: The log could not be read or written.
+        """
+        mine = AUDIT.c.hub == self._hub
+        started = select(AUDIT).where(mine, AUDIT.c.kind == "hub").order_by(AUDIT.c.seq.desc()).limit(1)
+        since = max((row.seq for row in await self._read(started)), default=0)
+        known = select(AUDIT.c.decision_id).where(mine, AUDIT.c.kind == "outcome", AUDIT.c.seq > since)
+        rows = await self._read(
+            select(AUDIT)
+            .where(mine, AUDIT.c.kind == "decision", AUDIT.c.seq > since, AUDIT.c.decision_id.not_in(known))
+            .order_by(AUDIT.c.seq)
+        )
+        cut_off = [row for row in rows if row.body["effect"] != "deny"]
+        for row in cut_off:
+            body = {"outcome": "interrupted", "total_seconds": 0.0, "delivered_digest": ""}
+            self.record_later(Event("outcome", body, row.decision_id, session=row.session, user=row.user))
+        await self.settle()
+        return len(cut_off)
 
     async def decisions(
         self, user: str, *, session: str = "", limit: int = 50, before_seq: int | None = None
@@ -147,35 +182,29 @@ class AuditLog:
     async def _read(self, query: Any) -> list[Row]:
         def run() -> list[Row]:
             with self._engine.connect() as connection:
-                return [
-                    Row(r.seq, r.time, r.kind, r.decision_id, r.session, r.user, json.loads(r.body))
-                    for r in connection.execute(query)
-                ]
+                return [row_of(row) for row in connection.execute(query)]
 
         try:
             return await asyncio.to_thread(run)
         except SQLAlchemyError as error:
             raise AuditUnavailable(f"the audit log could not be read: {error}") from error
 
-    def _last(self) -> tuple[int, str]:
-        with self._engine.connect() as connection:
-            row = connection.execute(select(AUDIT.c.seq, AUDIT.c.hash).order_by(AUDIT.c.seq.desc()).limit(1)).first()
-        return (row.seq, row.hash) if row is not None else (0, _GENESIS)
+    def _chain(self, connection: Connection, writes: list[Write]) -> None:
+        """Number and chain the batch's events, and move the head."""
+        events = [write.parameters for write in writes if write.statement is _INSERT]
+        if not events:
+            return
+        seq, head = connection.execute(_HEAD).one()
+        for row in events:
+            seq += 1
+            row |= {"seq": seq, "hub": self._hub, "previous_hash": head}
+            head = row["hash"] = row_hash(row)
+        connection.execute(_MOVE_HEAD, {"seq": seq, "hash": head})
 
-    def _chain(self, _connection: Connection, writes: list[Write]) -> Callable[[], None]:
-        """Number and chain the batch's events; the head moves only once they are durable."""
-        seq, head = self._seq, self._head
-        for write in writes:
-            if write.statement is _INSERT:
-                seq += 1
-                write.parameters["seq"] = seq
-                write.parameters["previous_hash"] = head
-                head = write.parameters["hash"] = row_hash(write.parameters)
 
-        def committed() -> None:
-            self._seq, self._head = seq, head
-
-        return committed
+def row_of(row: Any) -> Row:
+    """Return a row of the table with its body parsed."""
+    return Row(row.seq, row.time, row.hub, row.kind, row.decision_id, row.session, row.user, json.loads(row.body))
 
 
 def row_hash(row: dict[str, Any]) -> str:

@@ -47,10 +47,10 @@ class GroupWriter:
     Args:
         engine: The database.
         prepare: Called in the writer thread with each batch, in order, inside its transaction; it may fill in
-            parameters that depend on what was written before, and returns a function to call once the batch is durable.
+            parameters that depend on what was written before.
     """
 
-    def __init__(self, engine: Engine, *, prepare: Callable[[Connection, list[Write]], Callable[[], None]]) -> None:
+    def __init__(self, engine: Engine, *, prepare: Callable[[Connection, list[Write]], None]) -> None:
         self._engine = engine
         self._prepare = prepare
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
@@ -111,7 +111,7 @@ class GroupWriter:
         writes = [write for unit in units for write in unit.writes]
         try:
             with connection.begin():
-                committed = self._prepare(connection, writes)
+                self._prepare(connection, writes)
                 start = 0
                 while start < len(writes):
                     statement = writes[start].statement
@@ -122,7 +122,6 @@ class GroupWriter:
                     start = end
         except Exception as error:  # whatever it is: without this thread nothing is ever written again
             return error
-        committed()
         return None
 
     @staticmethod

@@ -17,7 +17,7 @@ from spokegate.v1 import spoke_pb2, spoke_pb2_grpc
 
 from hub.client import HubClient, Session
 from hub.store.audit import AuditLog, Event
-from hub.store.tables import open_database
+from hub.store.database import open_database
 from tests.bench import subjects
 
 FUNCTION = "metro_hail.estimate_fare"

@@ -32,8 +32,8 @@ from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, RegisteredApp, Registry
 from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
 from hub.store.audit import AuditLog
+from hub.store.database import URL, open_database
 from hub.store.grants import Grant, GrantStore
-from hub.store.tables import open_database
 from spoke_runner.sdk import App
 from spoke_runner.sdk.run import run
 from tests.support.pdp import FakePdp
@@ -145,12 +145,13 @@ async def desk(
     code: Mapping[str, App],
     pdp: FakePdp | None = None,
     connector: EgressConnector | None = None,
+    location: Path | URL | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sg-")))
-        engine = open_database(directory / "hub.db")
+        engine = open_database(location or directory / "hub.db")
         stack.callback(engine.dispose)
         audit = await stack.enter_async_context(AuditLog(engine))
         spokes = LocalSpokes(code, directory)

@@ -73,6 +73,9 @@ def test_an_app_that_is_not_there_is_refused(tmp_path: Path) -> None:
         "clients: [{user: alice, socket: spokes}]\n",
         "limits: {call_seconds: 1e999}\n",
         "limits: {spokes: -1}\n",
+        "name: Bad Name\n",
+        "database: mysql://db/x\n",
+        "database: postgresql://me:secret@db/x\n",
     ],
 )
 def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from hub.errors import AuditUnavailable, EntityNotFound
-from hub.store.audit import AuditLog, Event, row_hash
-from hub.store.tables import open_database
+from hub.store.audit import AuditLog, Event
+from hub.store.verify import verify
+from tests.integration.store.faults import allow_inserts, refuse_inserts
 from tests.support.desk import rows_of
-
-COLUMNS = ("seq", "time", "kind", "decision_id", "session", "user", "body", "previous_hash")
 
 
 def numbered(number: int, **changes: Any) -> Event:
@@ -25,38 +22,6 @@ def numbered(number: int, **changes: Any) -> Event:
 
 def numbers(engine: Engine) -> list[int]:
     return [body["number"] for _, _, body in rows_of(engine, "test")]
-
-
-def broken_links(engine: Engine) -> list[int]:
-    """Return the sequence numbers of rows that do not follow from the row before them."""
-    with engine.connect() as connection:
-        rows = [dict(row._mapping) for row in connection.execute(text("SELECT * FROM audit ORDER BY seq"))]
-    heads = ["0" * 64, *(row["hash"] for row in rows)]
-    return [
-        row["seq"]
-        for number, (row, head) in enumerate(zip(rows, heads, strict=False), 1)
-        if (row["seq"], row["previous_hash"], row["hash"])
-        != (number, head, row_hash({name: row[name] for name in COLUMNS}))
-    ]
-
-
-def refuse_inserts(engine: Engine, when: str = "1") -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            text(f"CREATE TRIGGER full BEFORE INSERT ON audit WHEN {when} BEGIN SELECT RAISE(FAIL, 'full'); END")
-        )
-
-
-def allow_inserts(engine: Engine) -> None:
-    with engine.begin() as connection:
-        connection.execute(text("DROP TRIGGER full"))
-
-
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    engine = open_database(tmp_path / "hub.db")
-    yield engine
-    engine.dispose()
 
 
 async def test_order_of_submission_is_order_in_the_log(engine: Engine) -> None:
@@ -70,7 +35,7 @@ async def test_order_of_submission_is_order_in_the_log(engine: Engine) -> None:
                 await asyncio.sleep(0)
         await asyncio.gather(*waiting)
     assert numbers(engine) == list(range(600))
-    assert broken_links(engine) == []
+    assert verify(engine).flaws == ()
 
 
 async def test_what_is_recorded_is_durable_when_record_returns(engine: Engine) -> None:
@@ -83,16 +48,16 @@ async def test_what_is_recorded_is_durable_when_record_returns(engine: Engine) -
 async def test_a_batch_that_fails_fails_whole_and_the_chain_goes_on(engine: Engine) -> None:
     async with AuditLog(engine) as audit:
         await audit.record(numbered(1))
-        refuse_inserts(engine, "NEW.body LIKE '%13%'")
+        refuse_inserts(engine, "audit", holding="13")
         # Submitted in one breath, so that they are one batch, or two of which the second holds the bad one.
         results = await asyncio.gather(*(audit.record(numbered(n)) for n in (11, 12, 13)), return_exceptions=True)
         assert isinstance(results[2], AuditUnavailable)
         refused = {n for n, result in zip((11, 12, 13), results, strict=True) if isinstance(result, AuditUnavailable)}
         assert set(numbers(engine)) == {1, 11, 12, 13} - refused
-        allow_inserts(engine)
+        allow_inserts(engine, "audit")
         await audit.record(numbered(2))
     assert numbers(engine)[-1] == 2
-    assert broken_links(engine) == []
+    assert verify(engine).flaws == ()
 
 
 async def test_an_event_that_cannot_be_written_at_all_does_not_take_the_writer_with_it(engine: Engine) -> None:
@@ -132,26 +97,7 @@ async def test_the_chain_goes_on_over_a_restart(engine: Engine) -> None:
         async with AuditLog(engine) as audit:
             await audit.record(numbered(number))
     assert numbers(engine) == [0, 1, 2]
-    assert broken_links(engine) == []
-
-
-@pytest.mark.parametrize(
-    ("tampering", "shows_at"),
-    [
-        ("""UPDATE audit SET body = '{"number":9}' WHERE seq = 3""", 3),
-        ("UPDATE audit SET user = 'mallory' WHERE seq = 3", 3),
-        ("UPDATE audit SET decision_id = 'd-9' WHERE seq = 3", 3),
-        ("DELETE FROM audit WHERE seq = 3", 4),
-        ("UPDATE audit SET time = time + 1 WHERE seq = 3", 3),
-    ],
-)
-async def test_tampering_shows(engine: Engine, tampering: str, shows_at: int) -> None:
-    async with AuditLog(engine) as audit:
-        for number in range(5):
-            await audit.record(numbered(number))
-    with engine.begin() as connection:
-        connection.exec_driver_sql(tampering)
-    assert broken_links(engine)[0] == shows_at
+    assert verify(engine).flaws == ()
 
 
 async def test_a_decision_is_read_with_its_outcome_by_its_user_alone(engine: Engine) -> None:
@@ -172,15 +118,3 @@ async def test_a_decision_is_read_with_its_outcome_by_its_user_alone(engine: Eng
         for id_ in ("bob-1", "none"):
             with pytest.raises(EntityNotFound):
                 await audit.decision("alice", id_)
-
-
-def test_a_database_that_cannot_be_opened_is_a_plain_error(tmp_path: Path) -> None:
-    (tmp_path / "hub.db").mkdir()
-    with pytest.raises(AuditUnavailable, match=r"hub\.db"):
-        open_database(tmp_path / "hub.db")
-
-
-def test_a_file_that_is_no_database_is_a_plain_error(tmp_path: Path) -> None:
-    (tmp_path / "hub.db").write_bytes(b"no database at all" * 1000)
-    with pytest.raises(AuditUnavailable):
-        open_database(tmp_path / "hub.db")

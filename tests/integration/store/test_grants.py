@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine
 
 from hub.errors import AuditUnavailable, ConsentRequired, DecisionInvalid, EntityNotFound
 from hub.mediation.caller import SessionState
 from hub.store.audit import AuditLog
+from hub.store.database import URL
 from hub.store.grants import Grant, GrantStore
-from hub.store.tables import open_database
+from tests.integration.store.faults import refuse_inserts
 from tests.support.desk import Desk, a_grant, answering
 from tests.support.pdp import FakePdp, by_grant, decision
-from tests.unit.hub.target import at_desk
+from tests.unit.hub.target import Target, at_desk
+
+At = Callable[..., AbstractAsyncContextManager[tuple[Desk, Target]]]
+
+
+@pytest.fixture
+def at(tmp_path: Path, location: Path | URL) -> At:
+    """A desk on the database."""
+    return partial(at_desk, tmp_path, location=location)
 
 
 def holding(hub: Desk) -> list[Grant]:
     return hub.grants.holding(user="alice", session=hub.session.id, caller="user", function="target.do")
 
 
-async def test_a_once_grant_is_used_once(tmp_path: Path) -> None:
-    async with at_desk(tmp_path, FakePdp(by_grant)) as (hub, _):
+async def test_a_once_grant_is_used_once(at: At) -> None:
+    async with at(FakePdp(by_grant)) as (hub, _):
         await hub.grants.give(a_grant(hub.session), decision_id="d-1")
         await hub.invoke("target.do")
         assert holding(hub) == []
         assert type(await hub.refusal("target.do")) is ConsentRequired
 
 
-async def test_a_session_grant_goes_on_holding_and_says_so_on_record(tmp_path: Path) -> None:
-    async with at_desk(tmp_path, FakePdp(by_grant)) as (hub, _):
+async def test_a_session_grant_goes_on_holding_and_says_so_on_record(at: At) -> None:
+    async with at(FakePdp(by_grant)) as (hub, _):
         grant = a_grant(hub.session, scope="session")
         await hub.grants.give(grant, decision_id="d-1")
         for _ in range(3):
@@ -40,8 +52,8 @@ async def test_a_session_grant_goes_on_holding_and_says_so_on_record(tmp_path: P
     assert {(body["decided_by"], body["grant"]) for _, _, body in rows} == {("grant", grant.id)}
 
 
-async def test_a_grant_that_is_revoked_in_the_middle_of_a_session_is_gone_at_once(tmp_path: Path) -> None:
-    async with at_desk(tmp_path, FakePdp(by_grant)) as (hub, _):
+async def test_a_grant_that_is_revoked_in_the_middle_of_a_session_is_gone_at_once(at: At) -> None:
+    async with at(FakePdp(by_grant)) as (hub, _):
         grant = a_grant(hub.session, scope="session")
         await hub.grants.give(grant, decision_id="d-1")
         await hub.invoke("target.do")
@@ -53,9 +65,9 @@ async def test_a_grant_that_is_revoked_in_the_middle_of_a_session_is_gone_at_onc
         assert (again.end_reason, again.ended) == ("revoked", revoked.ended)
 
 
-async def test_a_grant_that_is_revoked_between_question_and_answer_does_not_count(tmp_path: Path) -> None:
+async def test_a_grant_that_is_revoked_between_question_and_answer_does_not_count(at: At) -> None:
     pdp = FakePdp(by_grant)
-    async with at_desk(tmp_path, pdp) as (hub, target):
+    async with at(pdp) as (hub, target):
         grant = a_grant(hub.session, scope="session")
         await hub.grants.give(grant, decision_id="d-1")
 
@@ -69,8 +81,8 @@ async def test_a_grant_that_is_revoked_between_question_and_answer_does_not_coun
         assert target.ran == []
 
 
-async def test_another_users_grant_cannot_be_revoked_or_listed(tmp_path: Path) -> None:
-    async with at_desk(tmp_path) as (hub, _):
+async def test_another_users_grant_cannot_be_revoked_or_listed(at: At) -> None:
+    async with at() as (hub, _):
         grant = a_grant(hub.session)
         await hub.grants.give(grant, decision_id="d-1")
         with pytest.raises(EntityNotFound):
@@ -79,8 +91,8 @@ async def test_another_users_grant_cannot_be_revoked_or_listed(tmp_path: Path) -
         assert holding(hub) == [grant]
 
 
-async def test_grants_end_with_their_session_and_no_other(tmp_path: Path) -> None:
-    async with at_desk(tmp_path) as (hub, _):
+async def test_grants_end_with_their_session_and_no_other(at: At) -> None:
+    async with at() as (hub, _):
         other = SessionState(id="s-other", user="alice")
         mine, theirs = a_grant(hub.session), a_grant(other)
         for grant in (mine, theirs):
@@ -91,8 +103,7 @@ async def test_grants_end_with_their_session_and_no_other(tmp_path: Path) -> Non
         assert [grant.id for grant in await hub.grants.list_for("alice")] == [theirs.id]
 
 
-async def test_grants_of_an_earlier_hub_are_ended(tmp_path: Path) -> None:
-    engine = open_database(tmp_path / "hub.db")
+async def test_grants_of_an_earlier_hub_are_ended(engine: Engine) -> None:
     async with AuditLog(engine) as audit:
         grants = GrantStore(engine, audit)
         await grants.give(a_grant(SessionState(id="s-1", user="alice")), decision_id="d-1")
@@ -102,23 +113,22 @@ async def test_grants_of_an_earlier_hub_are_ended(tmp_path: Path) -> None:
         await audit.writer.submit()
         [left] = await grants.list_for("alice", include_ended=True)
     assert left.end_reason == "closed"
-    engine.dispose()
 
 
-async def test_a_yes_that_cannot_be_recorded_lets_nothing_through(tmp_path: Path) -> None:
-    async with at_desk(tmp_path, FakePdp(by_grant)) as (hub, target), answering(hub.prompts, "session"):
+async def test_a_yes_that_cannot_be_recorded_lets_nothing_through(at: At) -> None:
+    async with (
+        at(FakePdp(by_grant)) as (hub, target),
+        answering(hub.prompts, "session"),
+    ):
         await hub.rows()
-        with hub.engine.begin() as connection:
-            connection.execute(
-                text("CREATE TRIGGER full BEFORE INSERT ON grants BEGIN SELECT RAISE(FAIL, 'full'); END")
-            )
+        refuse_inserts(hub.engine, "grants")
         assert type(await hub.refusal("target.do")) is AuditUnavailable
         assert (target.ran, holding(hub)) == ([], [])
 
 
-async def test_a_grant_is_bound_to_what_the_person_saw(tmp_path: Path) -> None:
+async def test_a_grant_is_bound_to_what_the_person_saw(at: At) -> None:
     async with (
-        at_desk(tmp_path, FakePdp(by_grant)) as (hub, _),
+        at(FakePdp(by_grant)) as (hub, _),
         answering(hub.prompts, "session", "once", None) as asked,
     ):
         await hub.invoke("target.send", {"text": "x"})
@@ -137,9 +147,9 @@ async def test_a_grant_is_bound_to_what_the_person_saw(tmp_path: Path) -> None:
     assert asked[0].offers[1].covers == "Every call of target.send by user with the same /text, until the session ends."
 
 
-async def test_two_who_answer_the_same_question_make_one_grant(tmp_path: Path) -> None:
+async def test_two_who_answer_the_same_question_make_one_grant(at: At) -> None:
     async with (
-        at_desk(tmp_path, FakePdp(by_grant)) as (hub, _),
+        at(FakePdp(by_grant)) as (hub, _),
         answering(hub.prompts, "once") as first,
         answering(hub.prompts) as second,
     ):
@@ -149,14 +159,17 @@ async def test_two_who_answer_the_same_question_make_one_grant(tmp_path: Path) -
         assert len(await hub.grants.list_for("alice", include_ended=True)) == 1
 
 
-async def test_a_policy_that_names_a_grant_that_is_not_there_gets_nothing_through(tmp_path: Path) -> None:
-    async with at_desk(tmp_path, FakePdp(decision(decided_by="grant", grant="g-none"))) as (hub, target):
+async def test_a_policy_that_names_a_grant_that_is_not_there_gets_nothing_through(at: At) -> None:
+    async with at(FakePdp(decision(decided_by="grant", grant="g-none"))) as (
+        hub,
+        target,
+    ):
         assert type(await hub.refusal("target.do")) is DecisionInvalid
         assert target.ran == []
 
 
-async def test_a_policy_that_names_a_grant_that_is_for_something_else_gets_nothing_through(tmp_path: Path) -> None:
-    async with at_desk(tmp_path) as (hub, target):
+async def test_a_policy_that_names_a_grant_that_is_for_something_else_gets_nothing_through(at: At) -> None:
+    async with at() as (hub, target):
         other = a_grant(hub.session, function="target.send")
         await hub.grants.give(other, decision_id="d-1")
         hub.pdp.rule = decision(decided_by="grant", grant=other.id)

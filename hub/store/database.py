@@ -1,0 +1,184 @@
+"""How the hub's database is opened: SQLite in a file by default, PostgreSQL by URL when several hubs share it.
+
+Both are used through SQLAlchemy's plain engine. All writes come from one thread of the hub (see `writer`), which is
+what a group commit needs, and the few reads go to a worker thread; the event loop never waits for either.
+
+SQLite runs in WAL mode with `synchronous=FULL`: a commit that returned survives a crash of the hub and a loss of power.
+PostgreSQL does the same by default, and a server that was told otherwise is refused.
+
+Tried and rejected:
+    * SQLAlchemy's asyncio engine: with SQLite it sends each statement of a transaction through a queue to a thread and
+      back, where the writer's thread executes them all and wakes the loop once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from hub.errors import AuditUnavailable
+
+__all__ = ["REVISION", "URL", "one_hub_of_the_name", "open_database", "sqlite_url", "url_of"]
+
+REVISION: Final = "0001"
+"""The newest revision of the schema."""
+
+_MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_BUSY_SECONDS: Final = 5
+_STATEMENT_SECONDS: Final = 5
+# Any number will do that no other program takes for its advisory locks in this database.
+_MIGRATION_LOCK: Final = 0x5350_4F4B_4547
+
+
+def url_of(location: str) -> URL:
+    """Return the URL of a database.
+
+    Raises:
+        ValueError: It is not one that the hub can use; says why, and the mend.
+    """
+    try:
+        url = make_url(location)
+    except ArgumentError:
+        raise ValueError("it is no URL: write `postgresql://user@host/database`") from None
+    if url.get_backend_name() != "postgresql":
+        raise ValueError(
+            f"{url.get_backend_name()} is not supported: write `postgresql://…`, or leave it out to have SQLite"
+        )
+    if url.password is not None:
+        raise ValueError("it holds a password: leave it out, and set PGPASSFILE or PGPASSWORD")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def sqlite_url(path: Path) -> URL:
+    """Return the URL of an SQLite database in a file."""
+    return URL.create("sqlite", database=str(path))
+
+
+def open_database(location: Path | URL) -> Engine:
+    """Open a database, with its schema at the newest revision.
+
+    Args:
+        location: The file of an SQLite database, which is made when there is none, or a URL from `url_of`.
+
+    Raises:
+        AuditUnavailable: It cannot be opened, made or brought to the newest revision.
+    """
+    url = sqlite_url(location) if isinstance(location, Path) else location
+    shown = url.render_as_string(hide_password=True) if url.get_backend_name() != "sqlite" else url.database
+    try:
+        engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+    except ModuleNotFoundError as error:
+        raise AuditUnavailable(f"{shown}: {error}: pip install 'spokegate[postgresql]'") from error
+    try:
+        _check(engine)
+        _migrate(engine)
+    except (SQLAlchemyError, _Refused) as error:
+        engine.dispose()
+        # The driver's own sentence, without the statement.
+        why = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        raise AuditUnavailable(f"{shown}: the database cannot be opened: {str(why).strip()}") from error
+    return engine
+
+
+class _Refused(Exception):
+    """The database is there, and is not one to work with."""
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": float(_BUSY_SECONDS)})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_SECONDS * 1000}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    milliseconds = _STATEMENT_SECONDS * 1000
+    return create_engine(
+        url,
+        # A connection that died while it waited in the pool is noticed before it is used.
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _BUSY_SECONDS,
+            "application_name": "spokegate",
+            "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
+            # A server that is gone without a word must not hold the writer forever.
+            "tcp_user_timeout": milliseconds,
+        },
+    )
+
+
+def _check(engine: Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        return
+    with engine.connect() as connection:
+        for name in ("synchronous_commit", "fsync"):
+            if connection.scalar(text(f"SHOW {name}")) == "off":
+                raise _Refused(f"{name} is off, so what was committed may be lost: turn it on")
+
+
+@contextmanager
+def one_hub_of_the_name(engine: Engine, name: str) -> Iterator[None]:
+    """Keep other hubs of a name from a database that hubs share, as long as the context is open.
+
+    An SQLite database has one hub, whose state directory is locked already.
+
+    Raises:
+        AuditUnavailable: There is one already.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    key = {"name": f"spokegate hub {name}"}
+    with engine.connect() as connection:
+        mine = connection.scalar(text("SELECT pg_try_advisory_lock(hashtext(:name))"), key)
+        connection.commit()
+        if not mine:
+            raise AuditUnavailable(f"another hub named {name!r} uses this database: set another `name`")
+        try:
+            yield
+        finally:
+            # Where the connection is gone, so is the lock.
+            with suppress(SQLAlchemyError):
+                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), key)
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the schema to the newest revision; of several hubs that start at once, one does it."""
+    with engine.connect() as connection:
+        if _revision(connection) == REVISION:
+            return
+    # Only needed here, and slower to load than everything else of the store.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    with engine.connect() as connection, connection.begin():
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise _Refused(
+                f"its schema has revision {_revision(connection)}, which this version does not know: "
+                "use the version of Spokegate that wrote it"
+            ) from error
+
+
+def _revision(connection: Any) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
