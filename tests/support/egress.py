@@ -52,13 +52,8 @@ class Site:
     def __init__(self, handler: Handler) -> None:
         self.heads: list[bytes] = []
         self._handler = handler
-        self._server: asyncio.Server | None = None
+        self.port = 0
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     @property
     def reached(self) -> int:
@@ -67,11 +62,12 @@ class Site:
 
     @asynccontextmanager
     async def open(self, address: str = "127.0.0.1", port: int = 0, **options: Any) -> AsyncIterator[Site]:
-        self._server = await asyncio.start_server(self._serve, address, port, **options)
+        server = await asyncio.start_server(self._serve, address, port, **options)
+        self.port = int(server.sockets[0].getsockname()[1])
         try:
             yield self
         finally:
-            self._server.close()
+            server.close()
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
