@@ -169,7 +169,7 @@ def _outcome_of(of: Recorded) -> str:
 
 def _error_of(of: Recorded) -> str:
     outcome = _outcome_of(of)
-    return "" if outcome in ("done", "approved", "pending", "refused") else outcome
+    return "" if outcome in ("done", "approved", "decided again", "pending", "refused") else outcome
 
 
 def _timestamp(seconds: float) -> Timestamp:

@@ -34,6 +34,8 @@ ONLY_PLACE = {
     "opa_client": "hub/mediation/pdp.py",
     "sqlalchemy": "hub/store/",
     "openai": "hub/model/",
+    "h11": "hub/spokes/egress/",
+    "idna": "hub/spokes/egress/",
 }
 SDK_MAY_IMPORT = ("grpc", "grpc_health.v1", "google.protobuf", "spokegate.v1", "spoke_runner.sdk")
 

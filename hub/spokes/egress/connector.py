@@ -186,8 +186,8 @@ class _Connection:
         return data
 
     async def send(self, data: bytes) -> None:
-        if self._aborted:
-            raise HostUnavailable(f"{self._name}: cut off")
+        if self._aborted or self._writer.is_closing():
+            raise HostUnavailable(f"{self._name} broke off")
         if self._traffic.sent_bytes + len(data) > self._max_sent_bytes:
             raise QuotaExceeded(f"{self._name} was sent more than {self._max_sent_bytes} bytes")
         self._traffic.sent_bytes += len(data)
@@ -199,7 +199,7 @@ class _Connection:
         self._moved()
 
     def send_end(self) -> None:
-        if not self._aborted and self._writer.can_write_eof():
+        if not self._writer.is_closing() and self._writer.can_write_eof():
             try:
                 self._writer.write_eof()
             except OSError as error:

@@ -124,6 +124,9 @@ class EgressProxy:
         except OSError:
             accepted.close()
             return
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
             await _Client(reader, writer, self._connects, self._limits).serve()
@@ -183,6 +186,8 @@ class _Client:
         Raises:
             Cancelled: It went away.
         """
+        if self._writer.is_closing():
+            raise Cancelled("the app closed its connection")
         try:
             self._writer.write(data)
             await self._writer.drain()
@@ -191,8 +196,11 @@ class _Client:
 
     def send_end(self) -> None:
         """Say that nothing more will be written."""
-        if self._writer.can_write_eof() and not self._writer.transport.is_closing():
-            self._writer.write_eof()
+        if not self._writer.is_closing() and self._writer.can_write_eof():
+            try:
+                self._writer.write_eof()
+            except OSError as error:
+                raise Cancelled(f"the app closed its connection: {error!r}") from error
 
     def _exchange(self, request: h11.Request) -> Exchange:
         """Return what a request asks for.
