@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -29,13 +29,17 @@ class OpenConnection:
 
 @dataclass(slots=True, eq=False)
 class SessionState:
-    """What decisions need to know of a session."""
+    """What decisions need to know of a session.
+
+    `kept` is what the data that apps keep for the user carries, by app: it grows by other sessions too.
+    """
 
     id: str
     user: str
     roles: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
     labels: dict[str, Labels] = field(default_factory=dict)
+    kept: Mapping[str, Labels] = field(default_factory=dict)
     given: dict[str, Labels] = field(default_factory=dict)
     calls: int = 0
     calls_by_function: Counter[str] = field(default_factory=Counter)
@@ -52,16 +56,20 @@ class SessionState:
 
     def labels_of(self, app: str) -> Labels:
         """Return what the session's spoke of an app may know."""
-        return self.labels.get(app, NONE)
+        return self.labels.get(app, NONE) | self.kept.get(app, NONE)
 
     def learn(self, app: str, labels: Labels) -> None:
         """Join labels into the session's spoke of an app; they never shrink.
 
         A connection that was let through for less is revoked before the spoke gets what it may not carry there.
         """
-        self.labels[app] = carried = self.labels_of(app) | labels
+        self.labels[app] = self.labels_of(app) | labels
+        self.revoke_outgrown(app)
+
+    def revoke_outgrown(self, app: str) -> None:
+        """Revoke the connections of the session's spoke of an app that were let through for less than it carries."""
         for connection in tuple(self.connections.get(app, ())):
-            if not connection.labels >= carried:
+            if not connection.labels >= self.labels_of(app):
                 connection.revoke()
 
     @contextmanager

@@ -18,6 +18,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -39,15 +40,16 @@ from hub.errors import (
 from hub.mediation import describe, obligations, schema
 from hub.mediation.asks import SpokeAsks, SpokeConnects
 from hub.mediation.call import Call
-from hub.mediation.caller import Caller, OpenConnection, new_id
+from hub.mediation.caller import Caller, OpenConnection, SessionState, new_id
 from hub.mediation.consent import Answer, Outcome, Prompts
-from hub.mediation.labels import Labels
+from hub.mediation.kept import KeptLabels
+from hub.mediation.labels import NONE, Labels
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.exchange import EgressLimits, Exchange
 from hub.spokes.forwarder import Forwarder
-from hub.spokes.registry import RegisteredFunction, Registry
+from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import Grant, GrantStore
@@ -101,6 +103,7 @@ class Mediator:
         pdp: Who decides.
         prompts: Where a person is asked.
         grants: What persons have agreed to.
+        kept: The labels of the data that apps keep.
         audit: Where it is put on record.
         supervisor: Who starts spokes.
         forwarder: The door into them; its permits are issued here alone.
@@ -115,6 +118,7 @@ class Mediator:
         pdp: Pdp,
         prompts: Prompts,
         grants: GrantStore,
+        kept: KeptLabels,
         audit: AuditLog,
         supervisor: Supervisor,
         forwarder: Forwarder,
@@ -125,6 +129,7 @@ class Mediator:
         self._pdp = pdp
         self._prompts = prompts
         self._grants = grants
+        self._kept = kept
         self._audit = audit
         self._supervisor = supervisor
         self._forwarder = forwarder
@@ -236,6 +241,7 @@ class Mediator:
             started=time.perf_counter(),
             exchange=exchange,
             parent_decision_id=reviewed.decision_id if reviewed is not None else "",
+            taken_off=reviewed.taken_off if reviewed is not None else NONE,
             result=reviewed.result if reviewed is not None else None,
             result_json=reviewed.result_json if reviewed is not None else b"",
         )
@@ -339,11 +345,17 @@ class Mediator:
     def _oblige(self, call: Call) -> None:
         decision = _verdict_of(call).decision
         obligations.require_known(decision.obligations)
+        for message in obligations.notices(decision.obligations):
+            self._audit.record_later(call.as_notice(message))
         if call.exchange is not None:
             if decision.review_result:
                 raise ObligationUnfulfilled("what comes over a connection cannot be reviewed: it is never whole here")
             call.max_received_bytes = obligations.received_cap(decision.obligations)
             return
+        taken_off = obligations.taken_off(decision.obligations)
+        if not ACTIONS[call.action].forwards and not call.taken_off >= taken_off:
+            raise ObligationUnfulfilled("relabel: what labels a result has is settled before its function is called")
+        call.taken_off |= taken_off
         delivered = obligations.apply(decision.obligations, call.arguments, on="arguments")
         if delivered is not call.arguments and call.target is not None:
             try:
@@ -365,18 +377,22 @@ class Mediator:
             target.app, user=session.user, session=session.id, connects=SpokeConnects(self, session, target.app)
         )
         session.give(target.app.name, call.labels | describe.function_labels(target))
+        await self._keep(session, target.app)
         permit = self._permits.issue(
             decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
         )
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
+        released = NONE
         try:
             text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=SpokeAsks(self, callee))
+            released = call.taken_off
         finally:
             # Even how and when a call fails tells its caller something of what the target knows; it may know it now,
             # which is no reason to give it the rest.
-            call.carried = session.labels_of(target.app.name)
+            call.carried = session.labels_of(target.app.name).without(released)
             if call.caller.app is not None:
                 session.learn(call.caller.app.name, call.carried)
+                await self._keep(session, call.caller.app)
         try:
             call.result = schema.parse(text, what="result")
             call.result_json = schema.canonical(call.result, what="result")
@@ -385,20 +401,26 @@ class Mediator:
             raise AppFailed(f"{call.function}: {error}") from error
 
     async def _forward_out(self, call: Call, exchange: Exchange) -> None:
-        session, app, origin = call.caller.session, call.caller.id, describe.origin_labels(exchange)
+        session, app, origin = call.caller.session, call.caller.app, describe.origin_labels(exchange)
+        if app is None:
+            raise RequestInvalid("only a spoke connects to a host")
         # What the spoke learnt while this was decided on, it could put into the connection.
         while exchange.streams and not call.labels | origin >= call.caller.labels:
             await self._decide_on_more(call)
-        session.give(app, origin)
-        permit = self._connect_permits.issue(
-            decision_id=call.decision_id,
-            destination=exchange.destination,
-            tls=exchange.scheme == "https",
-            max_received_bytes=call.max_received_bytes,
-        )
+        session.give(app.name, origin)
         with contextlib.ExitStack() as stack:
             if exchange.streams:
-                stack.enter_context(session.connected(app, OpenConnection(call.labels | origin, exchange.revoke)))
+                connection = OpenConnection(call.labels | origin, exchange.revoke)
+                stack.enter_context(session.connected(app.name, connection))
+                outgrown = partial(session.revoke_outgrown, app.name)
+                stack.enter_context(self._kept.watching(session.user, app.name, outgrown))
+            await self._keep(session, app)
+            permit = self._connect_permits.issue(
+                decision_id=call.decision_id,
+                destination=exchange.destination,
+                tls=exchange.scheme == "https",
+                max_received_bytes=call.max_received_bytes,
+            )
             await self._connector.run(permit, exchange)
 
     async def _decide_on_more(self, call: Call) -> None:
@@ -410,6 +432,11 @@ class Mediator:
         await self._consent(call)
         await self._record(call)
         self._oblige(call)
+
+    async def _keep(self, session: SessionState, app: RegisteredApp) -> None:
+        """Let the data that an app keeps carry what its spoke may know from now on."""
+        if app.keeps_data:
+            await self._kept.join(session.user, app.name, session.labels_of(app.name))
 
     # 9. check the result
 
@@ -437,13 +464,12 @@ class Mediator:
 
     def _learn(self, call: Call) -> Delivered:
         session = call.caller.session
-        labels = session.labels_of(call.target.app.name) if call.target is not None else Labels()
         if ACTIONS[call.action].forwards and call.exchange is None:
             session.evidence.add_result(call.function, call.result, call.arguments)
             if call.caller.app is not None:
                 session.give(call.caller.app.name, call.carried)
         self._audit.record_later(call.as_outcome("done"))
-        return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=labels)
+        return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=call.carried)
 
     async def _refuse(self, call: Call, error: SpokegateError) -> SpokegateError:
         """Put a refusal on record, and return the error to raise.

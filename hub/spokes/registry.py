@@ -77,6 +77,11 @@ class RegisteredApp:
         """What it declares that it connects to: `host:port`."""
         return self.manifest.egress
 
+    @property
+    def keeps_data(self) -> bool:
+        """Whether its data directory outlives a session, and with it the labels of all that its spokes knew."""
+        return self.manifest.data == "kept"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegisteredFunction:
