@@ -25,7 +25,6 @@ import structlog
 from hub.errors import (
     AppFailed,
     Cancelled,
-    ConsentRefused,
     ConsentRequired,
     DeadlineExceeded,
     DecisionInvalid,
@@ -38,10 +37,11 @@ from hub.errors import (
     reason_name,
 )
 from hub.mediation import describe, obligations, schema
+from hub.mediation.actions import ACTIONS
 from hub.mediation.asks import SpokeAsks, SpokeConnects
 from hub.mediation.call import Call
 from hub.mediation.caller import Caller, OpenConnection, SessionState, new_id
-from hub.mediation.consent import Answer, Outcome, Prompts
+from hub.mediation.consent import Outcome, Prompts, refusal_of
 from hub.mediation.kept import KeptLabels
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.pdp import Pdp, Verdict
@@ -59,23 +59,6 @@ _UNKNOWN = ""
 _DECISION_SECONDS = 30.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Which of the steps an action takes, besides identify, resolve, describe, decide and record."""
-
-    takes_arguments: bool
-    may_prompt: bool
-    forwards: bool
-
-
-ACTIONS: dict[ActionName, Action] = {
-    "invoke": Action(takes_arguments=True, may_prompt=True, forwards=True),
-    "return": Action(takes_arguments=True, may_prompt=False, forwards=False),
-    "probe": Action(takes_arguments=False, may_prompt=False, forwards=False),
-    "connect": Action(takes_arguments=False, may_prompt=True, forwards=True),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +287,7 @@ class Mediator:
         question = describe.question(call, timeout_seconds=self._limits.prompt_timeout_seconds)
         answer = await self._prompts.ask(question)
         if answer.outcome is not Outcome.APPROVED or answer.scope is None:
-            raise _no(answer)
+            raise refusal_of(answer)
         grant = describe.grant(call, answer.scope)
         await self._grants.give(grant, decision_id=call.decision_id)
         await self._audit.record(call.as_outcome("approved"))
@@ -513,9 +496,3 @@ def _target_of(call: Call) -> RegisteredFunction:
 
 def _codes(call: Call) -> str:
     return ", ".join(reason.code for reason in _verdict_of(call).decision.reasons)
-
-
-def _no(answer: Answer) -> SpokegateError:
-    if answer.outcome is Outcome.REFUSED:
-        return ConsentRefused("a person said no")
-    return ConsentRequired(f"no answer from a person: {answer.outcome.value}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -147,6 +148,7 @@ class SpokeProcess:
         socket_path: Its socket, on the host's side.
         report: What is in force around it.
         start_milliseconds: From `launch` to ready.
+        listener: A listening socket of its own network namespace, for the hub's egress proxy; None where it has none.
         ended_because: Why the runner ended it; empty when it did not.
     """
 
@@ -157,6 +159,7 @@ class SpokeProcess:
         self.report = report
         self.start_milliseconds = start_milliseconds
         self.ended_because = ""
+        self.listener: socket.socket | None = None
         self._disk: asyncio.Task[None] | None = None
 
     @property

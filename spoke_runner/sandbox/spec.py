@@ -75,6 +75,7 @@ class SandboxSpec:
         socket_dir: A directory of this spoke alone; the spoke binds its socket there, at `/run/spoke/spoke.sock`.
         level: The walls that must all hold.
         proc: Whether the spoke gets a `/proc`, which a container that masks its own does not let it have (`strict`).
+        egress: Whether it declares hosts, and so is to get a listener for the hub's egress proxy (`strict`).
         uid: The host uid (and gid) of the spoke. Must be set when the hub is root, and only then.
         limits: What it may use.
         python: The Python that runs inside; the one that is running now unless another is named.
@@ -86,6 +87,7 @@ class SandboxSpec:
     socket_dir: Path
     level: Level = STRICT
     proc: bool = True
+    egress: bool = False
     uid: int | None = None
     limits: Limits = field(default_factory=Limits)
     python: PythonRuntime = field(default_factory=discover_python)

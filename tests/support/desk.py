@@ -55,6 +55,7 @@ class Desk:
     grants: GrantStore
     audit: AuditLog
     engine: Engine
+    kept: KeptLabels
     session: SessionState
 
     async def invoke(
@@ -177,7 +178,7 @@ async def desk(
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))
-        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, session)
+        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, kept, session)
 
 
 def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any) -> Grant:

@@ -209,12 +209,13 @@ async def way_out(
     connector: type[EgressConnector] = EgressConnector,
     ca_file: Path | None = None,
     code: Mapping[str, App] | None = None,
+    **manifest: Any,
 ) -> AsyncIterator[WayOut]:
     """Open a proxy for the app `reach`, which declares this egress; by the shipped policies or ones that allow all."""
     async with AsyncExitStack() as stack:
         limits = limits or EgressLimits(refusal_seconds=0.02)
         names = names or Names()
-        path = write_app(root / "apps", "reach", {"do": function()}, egress=list(egress))
+        path = write_app(root / "apps", "reach", {"do": function()}, egress=list(egress), **manifest)
         if pdp is None:
             policies = policies_of(root / "open", ALLOW_ALL) if open_to_all else POLICIES
             pdp = await stack.enter_async_context(shipped_pdp(policies))

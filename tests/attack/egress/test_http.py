@@ -380,6 +380,24 @@ async def test_what_is_learnt_while_it_is_decided_is_decided_on_too(tmp_path: Pa
     assert outcomes == (["decided again", "POLICY_DENIED"] if learns else ["done"])
 
 
+@pytest.mark.parametrize("data", ["kept", "session"])
+async def test_a_tunnel_to_carry_out_what_another_session_left_in_the_kept_data(tmp_path: Path, data: str) -> None:
+    async with Site(echo).open() as site:
+        host = f"{HOST}:{site.port}"
+        async with way_out(
+            tmp_path, host, names=names(), private=[(LOCAL, site.port)], clearance=("health",), data=data
+        ) as out:
+            reader, writer = await out.open()
+            writer.write(f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert status_of(await reader.readuntil(b"\r\n\r\n")) == 200
+            if data == "kept":  # else there is nothing that the sessions share
+                await out.desk.kept.join("alice", "reach", Labels.of(["health"]))
+            writer.write(b"the diagnosis")
+            writer.write_eof()
+            await all_of(reader)
+    assert site.heads[0] == (b"" if data == "kept" else b"the diagnosis")
+
+
 async def test_a_fetch_of_one_call_is_no_way_around_the_labels_of_another(tmp_path: Path) -> None:
     async with Site(greet).open() as site:
         host = f"{HOST}:{site.port}"
