@@ -33,7 +33,7 @@ from hub.store.audit import AuditLog, Event
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import one_hub_of_the_name, open_database
 from hub.store.grants import GrantStore
-from spoke_runner.sandbox import Footing, SandboxError, settle
+from spoke_runner.sandbox import Delegation, Footing, SandboxError, delegated, settle
 
 _log = structlog.get_logger(__name__)
 
@@ -124,6 +124,8 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         egress = _connector(config.egress)
         if config.egress.private_addresses:
             record("egress", f"private addresses let through: {', '.join(config.egress.private_addresses)}")
+        cgroup = stack.enter_context(delegated()) if footing.level != "none" else Delegation()
+        record("cgroup", f"{cgroup.path}: every spoke gets one of its own" if cgroup.path else f"absent: {cgroup.why}")
         supervisor = await stack.enter_async_context(
             Supervisor(
                 data_root=config.state_dir / "data",
@@ -134,6 +136,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                 on_zygote_event=lambda what: record("zygote", what),
                 footing=footing,
                 egress_limits=egress.limits,
+                cgroup=cgroup,
             )
         )
         grants = GrantStore(engine, audit)

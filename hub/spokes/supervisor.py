@@ -29,6 +29,7 @@ from hub.spokes.registry import RegisteredApp
 from hub.spokes.wire import CALL_FRAMES, Wire
 from spoke_runner.sandbox import (
     CanaryFailed,
+    Delegation,
     Footing,
     Limits,
     SandboxSpec,
@@ -148,6 +149,7 @@ class Supervisor:
         on_zygote_event: Told, in a sentence, when what starts spokes warm is renewed or lost.
         footing: The level that every spoke is started at, and at no other.
         egress_limits: What is bounded of what spokes connect to.
+        cgroup: Where every spoke gets a cgroup of its own, if it was delegated to the hub.
 
     Invariants:
         * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
@@ -166,6 +168,7 @@ class Supervisor:
         on_zygote_event: Callable[[str], None],
         footing: Footing = Footing("strict"),  # noqa: B008 - frozen
         egress_limits: EgressLimits = EgressLimits(),  # noqa: B008 - frozen
+        cgroup: Delegation = Delegation(),  # noqa: B008 - frozen
     ) -> None:
         self.data = DataDirectories(data_root)
         self._run_root = run_root
@@ -175,6 +178,7 @@ class Supervisor:
         self._zygote = Zygote(on_event=on_zygote_event)
         self._footing = footing
         self._egress_limits = egress_limits
+        self._cgroup = cgroup
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
@@ -267,6 +271,7 @@ class Supervisor:
                 proc=self._footing.proc,
                 uid=spoke_uid(self.data.root, data_directory),
                 egress=bool(app.egress),
+                cgroup=self._cgroup,
                 limits=Limits(
                     memory_bytes=limits.memory_mb * _MEBIBYTE,
                     file_bytes=limits.file_mb * _MEBIBYTE,
@@ -302,6 +307,7 @@ class Supervisor:
                     "isolation": way,
                     "sandbox": process.report.level,
                     "egress": list(app.egress) if proxy is not None else [],
+                    "cgroup": process.report.cgroup.in_force,
                 },
             )
         )
@@ -309,13 +315,14 @@ class Supervisor:
         return spoke
 
     async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
-        if app.manifest.isolation == "warm" and spec.level == "strict":
+        manifest = app.manifest
+        if manifest.isolation == "warm" and not manifest.command and spec.level == "strict":
             try:
-                return await self._zygote.launch(spec, entry=app.manifest.entry), "warm"
+                return await self._zygote.launch(spec, entry=manifest.entry), "warm"
             except ZygoteUnavailable as error:
                 _log.warning("no warm start", app=key.app, error=str(error))
                 self._on_event(SpokeEvent(key, "no warm start, so a cold one", {"error": str(error)}))
-        return await launch(spec, entry=app.manifest.entry), "cold"
+        return await launch(spec, entry=manifest.command or manifest.entry), "cold"
 
     def _forget_start(self, key: SpokeKey) -> None:
         # It may have been ended while it started, and another may be starting in its place.

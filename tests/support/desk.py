@@ -35,7 +35,7 @@ from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
 from hub.spokes.wire import Wire
 from hub.store.audit import AuditLog
 from hub.store.data_labels import DataLabelStore
-from hub.store.database import URL, open_database
+from hub.store.database import open_database
 from hub.store.grants import Grant, GrantStore
 from spoke_runner.sdk import App
 from spoke_runner.sdk.run import run
@@ -152,7 +152,7 @@ async def desk(
     code: Mapping[str, App],
     pdp: FakePdp | None = None,
     connector: EgressConnector | None = None,
-    location: Path | URL | None = None,
+    location: Path | str | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
