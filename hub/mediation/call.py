@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from hub.mediation import schema
@@ -12,6 +12,7 @@ from hub.mediation.caller import Caller
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
+from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
 
@@ -34,6 +35,8 @@ class Call:
     started: float
     parent_decision_id: str = ""
     target: RegisteredFunction | None = None
+    exchange: Exchange | None = None  # action `connect`: what would go over the connection
+    max_received_bytes: int | None = None  # action `connect`: what the obligations let come in
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
@@ -84,6 +87,7 @@ class Call:
                 "outcome": outcome,
                 "total_seconds": time.perf_counter() - self.started,
                 "delivered_digest": schema.digest(self.arguments_json),
+                **({"traffic": asdict(self.exchange.traffic)} if self.exchange is not None else {}),
             },
         )
 

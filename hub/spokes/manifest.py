@@ -21,10 +21,12 @@ from urllib.parse import unquote
 import jsonschema_rs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from hub.spokes.egress.destination import DestinationInvalid, parse_declared
 from hub.yaml_document import DocumentInvalid, Lines, Problem, field_problems, read_yaml
 
 MANIFEST_NAME = "app.yaml"
 MAX_SCHEMA_PARTS = 10_000
+MAX_EGRESS = 64
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -115,6 +117,11 @@ class Manifest(_Document):
     asks: tuple[AskPattern, ...] = Field(
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
     )
+    egress: tuple[str, ...] = Field(
+        default=(),
+        max_length=MAX_EGRESS,
+        description="The hosts that it connects to, each as `host:port`, by its exact name; no others can be reached.",
+    )
     limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
     data: Literal["session", "kept"] = Field(
         default="session",
@@ -168,6 +175,7 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
         problems.append(
             lines.problem(("kind",), f"`kind`: this release does not run `{data['kind']}` apps: use `tool`")
         )
+    problems += _egress_problems(data.get("egress"), lines)
     functions = data.get("functions")
     problems += _start_problems(data, lines)
     for name, spec in functions.items() if isinstance(functions, dict) else ():
@@ -176,6 +184,20 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
     if manifest is None or problems:
         raise ManifestInvalid(problems)
     return manifest, lines
+
+
+def _egress_problems(egress: Any, lines: Lines) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, text in enumerate(egress if isinstance(egress, list) else ()):
+        if not isinstance(text, str):
+            continue  # the types have said so
+        try:
+            parse_declared(text)
+        except DestinationInvalid as error:
+            yield lines.problem(("egress", index), f"`egress.{index}`: {error}")
+        if text in seen:
+            yield lines.problem(("egress", index), f"`egress.{index}`: `{text}` is there already: remove one")
+        seen.add(text)
 
 
 def _start_problems(data: dict[Any, Any], lines: Lines) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ import data.spokegate.lib.reasons
 import data.spokegate.rules.budgets
 import data.spokegate.rules.direct
 import data.spokegate.rules.discovery
+import data.spokegate.rules.egress
 import data.spokegate.rules.flows
 import data.spokegate.rules.influence
 import data.spokegate.rules.irreversible
@@ -39,6 +40,7 @@ decision := {
 denials := union({
 	budgets.deny,
 	discovery.deny,
+	egress.deny,
 	flows.deny,
 	influence.deny,
 	registry.deny,
@@ -46,6 +48,7 @@ denials := union({
 })
 
 asks := union({
+	egress.ask,
 	influence.ask,
 	irreversible.ask,
 	site.ask,
@@ -54,6 +57,7 @@ asks := union({
 allows := union({
 	direct.allow,
 	discovery.allow,
+	egress.allow,
 	influence.allow,
 	requests.allow,
 	results.allow,

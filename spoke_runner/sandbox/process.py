@@ -168,6 +168,7 @@ class SpokeProcess:
         socket_path: Its socket, on the host's side.
         report: What is in force around it.
         start_milliseconds: From `launch` to ready.
+        listener: A listening socket of its own network namespace, for the hub's egress proxy; None where it has none.
         ended_because: Why the runner ended it; empty when it did not.
     """
 
