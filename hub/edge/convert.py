@@ -145,17 +145,26 @@ def _function_info(function: RegisteredFunction) -> hub_pb2.FunctionInfo:
 
 
 def _decision(decision_id: str, body: dict[str, Any]) -> decision_pb2.Decision:
+    shadow = body.get("shadow")  # rows from before shadow mode lack it
+    return decision_pb2.Decision(
+        decision_id=decision_id,
+        shadow=decision_pb2.Shadow(**_settled(shadow)) if shadow is not None else None,
+        **_settled(body),
+    )
+
+
+def _settled(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a decision and its shadow have in common."""
     effects: dict[str, dict[str, Any]] = {
         "allow": {"allow": decision_pb2.AllowEffect()},
         "ask": {"ask": decision_pb2.AskEffect()},
     }
-    return decision_pb2.Decision(
-        decision_id=decision_id,
-        reasons=[decision_pb2.Reason(**reason) for reason in body["reasons"]],
-        obligations=[decision_pb2.Obligation(**obligation) for obligation in body["obligations"]],
-        review_result=body["review_result"],
-        **effects.get(body["effect"], {"deny": decision_pb2.DenyEffect(hidden=body["hidden"])}),
-    )
+    return {
+        "reasons": [decision_pb2.Reason(**reason) for reason in body["reasons"]],
+        "obligations": [decision_pb2.Obligation(**obligation) for obligation in body["obligations"]],
+        "review_result": body["review_result"],
+        **effects.get(body["effect"], {"deny": decision_pb2.DenyEffect(hidden=body.get("hidden", False))}),
+    }
 
 
 def _outcome_of(of: Recorded) -> str:

@@ -155,6 +155,7 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
             session=request.session_id,
             limit=size + 1,
             before_seq=int(request.page_token) if request.page_token else None,
+            diverging=request.diverging,
         )
         page = found[:size]
         return hub_pb2.ListDecisionsResponse(

@@ -62,6 +62,10 @@ class Call:
                 if decision is not None
                 else [],
                 "review_result": decision.review_result if decision is not None else False,
+                "shadow": decision.shadow.model_dump(exclude_none=True)
+                if decision is not None and decision.shadow is not None
+                else None,
+                "diverges": decision.diverges if decision is not None else False,
                 "decided_by": self.decided_by,
                 "grant": decision.grant if decision is not None else None,
                 "error": error,

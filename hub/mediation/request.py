@@ -92,6 +92,8 @@ class Counts(_Document):
 
     session: int = Field(ge=0, description="All calls of the session.")
     function: int = Field(ge=0, description="Calls of the session for this function.")
+    session_minute: int = Field(ge=0, description="All calls of the session within the last minute.")
+    function_minute: int = Field(ge=0, description="Calls of the session for this function within the last minute.")
 
 
 class Context(_Document):
