@@ -11,11 +11,11 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from hub.spokes.manifest import Label, Name, ResultLabels
-from hub.store.database import URL, url_of
 from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
 
 CONFIG_NAME = "spokegate.yaml"
@@ -122,14 +122,21 @@ class Config(_Document):
     @field_validator("database")
     @classmethod
     def _a_database(cls, value: str | None) -> str | None:
-        if value is not None:
-            url_of(value)
+        if value is None:
+            return None
+        url = urlsplit(value)
+        if url.scheme != "postgresql":
+            raise ValueError(
+                "not a PostgreSQL URL: write `postgresql://user@host/database`, or leave it out for SQLite"
+            )
+        if url.password is not None:
+            raise ValueError("it holds a password: leave it out, and set PGPASSFILE or PGPASSWORD")
         return value
 
     @property
-    def database_location(self) -> Path | URL:
+    def database_location(self) -> Path | str:
         """Where the database is: a file of the state directory, unless a URL is given."""
-        return self.state_dir / "hub.db" if self.database is None else url_of(self.database)
+        return self.database or self.state_dir / "hub.db"
 
 
 def runtime_dir() -> Path:

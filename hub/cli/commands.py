@@ -216,7 +216,7 @@ def doctor_command(config: ConfigOption = None, form: FormatOption = Format.TEXT
         print_json([finding.to_json() for finding in findings])
     else:
         out.print(doctor.as_table(findings))
-    if not all(finding.ok for finding in findings):
+    if not all(finding.ok or not finding.required for finding in findings):
         raise typer.Exit(Exit.UNAVAILABLE)
 
 

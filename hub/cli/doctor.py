@@ -25,16 +25,23 @@ from spoke_runner.sandbox.escape import suite as escape
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at; without one that is not required, a hub runs as well."""
 
     name: str
     ok: bool
     detail: str
     mend: str = ""
+    required: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return {"name": self.name, "ok": self.ok, "detail": self.detail, "mend": self.mend}
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "detail": self.detail,
+            "mend": self.mend,
+            "required": self.required,
+        }
 
 
 def examine(config_path: Path) -> list[Finding]:
@@ -95,7 +102,8 @@ def _sandbox(minimum: Level) -> list[Finding]:
 
 def _layers(level: Level) -> list[Finding]:
     return [
-        Finding(f"sandbox: {layer.name}", layer.in_force, layer.detail, layer.mend or "") for layer in preflight(level)
+        Finding(f"sandbox: {layer.name}", layer.in_force, layer.detail, layer.mend or "", layer.required)
+        for layer in preflight(level)
     ]
 
 
@@ -103,6 +111,7 @@ def as_table(findings: list[Finding]) -> Table:
     """Return the findings for a person."""
     listed = table("", "what", "found", "mend")
     for finding in findings:
-        mark = cell("ok", "green") if finding.ok else cell("no", "bold red")
+        missing = cell("no", "bold red") if finding.required else cell("--", "yellow")
+        mark = cell("ok", "green") if finding.ok else missing
         listed.add_row(mark, cell(finding.name, "bold"), cell(finding.detail), cell(finding.mend, "yellow"))
     return listed

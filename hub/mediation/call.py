@@ -38,6 +38,7 @@ class Call:
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
     carried: Labels = NONE  # what the target could know when its function ended
+    taken_off: Labels = NONE  # what the policies take off what the caller gets to know by the result
     result_labels: Labels = NONE  # what the decision was told that the result carries
     verdict: Verdict | None = None
     decided_by: DecidedBy = "error"
@@ -58,11 +59,11 @@ class Call:
                 "effect": decision.effect if decision is not None else "deny",
                 "hidden": decision.hidden if decision is not None else False,
                 "reasons": [r.model_dump() for r in decision.reasons] if decision is not None else [],
-                "obligations": [o.model_dump(exclude_none=True) for o in decision.obligations]
+                "obligations": [o.model_dump(exclude_unset=True) for o in decision.obligations]
                 if decision is not None
                 else [],
                 "review_result": decision.review_result if decision is not None else False,
-                "shadow": decision.shadow.model_dump(exclude_none=True)
+                "shadow": decision.shadow.model_dump(exclude_unset=True)
                 if decision is not None and decision.shadow is not None
                 else None,
                 "diverges": decision.diverges if decision is not None else False,
@@ -89,6 +90,10 @@ class Call:
                 "delivered_digest": schema.digest(self.arguments_json),
             },
         )
+
+    def as_notice(self, message: str) -> Event:
+        """Return what the policies want the user to be told of the request as an event."""
+        return self._event("notice", {"message": message, "function": self.function, "caller": self.caller.id})
 
     def _event(self, kind: str, body: dict[str, Any]) -> Event:
         session = self.caller.session

@@ -18,6 +18,7 @@ requests := {
 	"allowed by a directed write": testing.patched(testing.by_spoke, testing.write),
 	"allowed result": testing.patched(testing.by_spoke, {"/action/name": "return"}),
 	"allowed probe": testing.patched(testing.by_spoke, {"/action/name": "probe"}),
+	"denied for a result": testing.patched(testing.by_spoke, {"/resource/function/labels/confidentiality": ["health"]}),
 	"allowed and reviewed": testing.patched(testing.by_spoke, {
 		"/resource/function/labels/confidentiality": ["health"],
 		"/subject/app/clearance": ["health"],
@@ -47,6 +48,7 @@ sites := {
 	"asks": {"ask": [site.ask]},
 	"allows": {"allow": [site.allow]},
 	"obliges": {"obligations": [{"type": "drop", "on": "arguments", "pointer": "/text"}], "review_result": true},
+	"relabels": {"obligations": [{"type": "relabel", "on": "result", "confidentiality": ["health"], "integrity": []}]},
 	"is malformed": {"deny": "no"},
 }
 
@@ -157,8 +159,20 @@ test_log_only_results[note] if {
 	as_the_rest(shadowed, whole, rest)
 }
 
+test_log_only_obligations_take_off_no_label if {
+	request := requests["denied for a result"]
+	decision := spokegate.decision with input as request
+		with data.site.settings as {"modes": {"obligations": "log-only"}}
+		with spokegate.settings.relabel_results as {"archive.find": {"confidentiality": ["health"]}}
+	decision.effect == "deny"
+	decision.shadow.effect == "allow"
+	enforced := spokegate.decision with input as request
+		with spokegate.settings.relabel_results as {"archive.find": {"confidentiality": ["health"]}}
+	enforced.effect == "allow"
+}
+
 test_log_only_site[note] if {
-	some asked in ["allowed to a spoke", "asked for influence", "undecided", "denied for hops"]
+	some asked in ["allowed to a spoke", "asked for influence", "undecided", "denied for a result"]
 	request := requests[asked]
 	some kind, contributed in sites
 	note := sprintf("%s, site %s", [asked, kind])

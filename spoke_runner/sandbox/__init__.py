@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spoke_runner.sandbox.cgroup import delegated
     from spoke_runner.sandbox.errors import (
         CanaryFailed,
         SandboxError,
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
     from spoke_runner.sandbox.process import SpokeProcess
     from spoke_runner.sandbox.report import Canary, Layer, Outside, SandboxReport
     from spoke_runner.sandbox.runtime import Mount, PythonRuntime, discover_python
-    from spoke_runner.sandbox.spec import Limits, SandboxSpec
+    from spoke_runner.sandbox.spec import Delegation, Limits, SandboxSpec
     from spoke_runner.sandbox.trial import Footing, preflight, settle
     from spoke_runner.sandbox.zygote.keeper import Zygote
 
 __all__ = [
     "Canary",
     "CanaryFailed",
+    "Delegation",
     "Footing",
     "Layer",
     "Level",
@@ -53,6 +55,7 @@ __all__ = [
     "SpokeStartFailed",
     "Zygote",
     "ZygoteUnavailable",
+    "delegated",
     "discover_python",
     "launch",
     "preflight",
@@ -61,6 +64,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cgroup": ("delegated",),
     "errors": ("CanaryFailed", "SandboxError", "SandboxUnavailable", "SpokeStartFailed", "ZygoteUnavailable"),
     "launcher": ("launch",),
     "logs": ("LogTail",),
@@ -70,7 +74,7 @@ _HOMES = {
     "process": ("SpokeProcess",),
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
     "runtime": ("Mount", "PythonRuntime", "discover_python"),
-    "spec": ("Limits", "SandboxSpec"),
+    "spec": ("Delegation", "Limits", "SandboxSpec"),
     "zygote.keeper": ("Zygote",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from spoke_runner.sandbox import command, setup
+from spoke_runner.sandbox import cgroup, command, readiness, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
 from spoke_runner.sandbox.disk import used_bytes
@@ -44,6 +44,7 @@ from spoke_runner.sandbox.outside import threads_of
 from spoke_runner.sandbox.ownership import give
 from spoke_runner.sandbox.places import READY, STRICT
 from spoke_runner.sandbox.process import REAP_SECONDS, Remains, SpokeProcess, execute
+from spoke_runner.sandbox.program import Command, Program, find
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
 
@@ -83,14 +84,14 @@ class Way:
     warm: bool
 
 
-async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0) -> SpokeProcess:
+async def launch(spec: SandboxSpec, *, entry: str | Command, timeout_seconds: float = 20.0) -> SpokeProcess:
     """Start a spoke at the level of its spec, in a new interpreter, and return it once it serves.
 
     It dies with the thread that runs the event loop.
 
     Args:
         spec: What it is given.
-        entry: `module:attribute` of its `App`, in its app_dir.
+        entry: `module:attribute` of its `App`, in its app_dir; or a program there with its arguments.
         timeout_seconds: How long it may take until it serves.
 
     Raises:
@@ -101,11 +102,12 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
     return await launch_by(COLD, spec, entry=entry, timeout_seconds=timeout_seconds)
 
 
-async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds: float) -> SpokeProcess:
+async def launch_by(way: Way, spec: SandboxSpec, *, entry: str | Command, timeout_seconds: float) -> SpokeProcess:
     """Start a spoke in one of the two ways (see `launch`)."""
     spec, uid = _settled(spec)
     await asyncio.to_thread(_check_room, spec)
-    bpf = setup.filter_name(spec.level)
+    start_with = entry if isinstance(entry, str) else await asyncio.to_thread(find, spec, entry)
+    bpf = setup.filter_name(spec.level, command=isinstance(start_with, Program))
     covers: tuple[Path, ...] = ()
     if spec.uid is not None:
         for directory in (spec.data_dir, spec.socket_dir):
@@ -120,7 +122,7 @@ async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds:
 
     def recipe(report_fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
         line = command.argv(spec, tools=tools, covers=covers, warm=way.warm)
-        return line, setup.setup(spec, entry=entry, report_fd=report_fd, seccomp_filter=bpf, other_threads=others)
+        return line, setup.setup(spec, entry=start_with, report_fd=report_fd, seccomp_filter=bpf, other_threads=others)
 
     gid = spec.uid or os.getegid()
     spoke = await start(spec, recipe, uid=uid, gid=gid, timeout_seconds=timeout_seconds, way=way)
@@ -179,6 +181,7 @@ async def start(
         ZygoteUnavailable: A warm start was asked for and cannot be had.
     """
     began = time.monotonic()
+    group = await asyncio.to_thread(cgroup.make, spec.cgroup, spec.limits)
     channels = Channels()
     tail = LogTail(spec.limits.log_bytes_per_second)
     log_pipe = LogPipe(tail, spec.limits.log_bytes_per_second)
@@ -187,9 +190,13 @@ async def start(
         await asyncio.shield(channels.read_output(log_pipe))
         # A fork finds its descriptors in their places, a new interpreter under the numbers that they have here.
         line, document = recipe(REPORT_FD if way.warm else channels.report_fd)
+        line = group.entered(line) if group else line
         remains = await way.begin(Beginning(line, channels, tail, log_pipe, spec))
+        remains.group = group
     except BaseException:
         channels.close()
+        if group:
+            await asyncio.shield(asyncio.to_thread(group.remove))
         with suppress(TimeoutError):
             await asyncio.shield(log_pipe.ended(REAP_SECONDS))
         raise
@@ -197,12 +204,16 @@ async def start(
         async with asyncio.timeout(timeout_seconds):
             await remains.enter(channels)
             channels.send(setup.encode(document))
-            pid, report = await _judged(spec, channels, remains, uid, gid)
+            executes = document["command"] is not None
+            pid, report = await _judged(spec, channels, remains, uid, gid, command=executes)
             channels.send(b"g")
             _, ready = await channels.receive()
-            if ready != READY:
+            if executes and not ready:
+                await _served(spec, remains, uid)
+            elif executes or ready != READY:
                 await _not_ready(spec, remains, ready)
-        _check_socket(spec, uid)
+        if not _is_its_own(spec, uid):
+            raise SpokeStartFailed(f"{spec.app} says that it serves, and {spec.socket_path} is not its socket")
     except BaseException as error:
         # The far ends too, when they were not handed over: the output ends only when nobody holds it.
         channels.close()
@@ -216,7 +227,7 @@ async def start(
 
 
 async def _judged(
-    spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int
+    spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int, *, command: bool
 ) -> tuple[int, SandboxReport]:
     pid, message = await channels.receive()
     if not message:
@@ -241,12 +252,16 @@ async def _judged(
         level=spec.level,
         landlock_abi=document["landlock_abi"],
         canaries=canaries,
-        required=names(spec.level, proc=spec.proc),
+        required=names(spec.level, proc=spec.proc, command=command),
         outside=outside,
         uid=uid,
         gid=gid,
         own_uid=spec.uid is not None,
     )
+    if group := remains.group:
+        report = replace(report, cgroup=group.layer, breaches=report.breaches + group.breaches(pid))
+    else:
+        report = replace(report, cgroup=cgroup.layer_of(spec.cgroup))
     if report.breaches:
         raise CanaryFailed(report)
     return pid, report
@@ -259,10 +274,25 @@ async def _not_ready(spec: SandboxSpec, remains: Remains, message: bytes) -> NoR
     raise SpokeStartFailed(f"{spec.app} ended with code {code} before it was ready", remains.tail.lines())
 
 
-def _check_socket(spec: SandboxSpec, uid: int) -> None:
+async def _served(spec: SandboxSpec, remains: Remains, uid: int) -> None:
+    """Wait until the program that was executed serves, or ends."""
+    serving = asyncio.create_task(readiness.serving(spec.socket_path, lambda: _is_its_own(spec, uid)))
+    ended = asyncio.create_task(remains.ended())
+    try:
+        await asyncio.wait((serving, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            await _not_ready(spec, remains, b"")
+        if never := serving.result():
+            raise SpokeStartFailed(f"{spec.app} {never}", remains.tail.lines())
+    finally:
+        for task in (serving, ended):
+            task.cancel()
+        await asyncio.gather(serving, ended, return_exceptions=True)
+
+
+def _is_its_own(spec: SandboxSpec, uid: int) -> bool:
     try:
         status = spec.socket_path.lstat()
     except FileNotFoundError:
-        status = None
-    if status is None or not stat.S_ISSOCK(status.st_mode) or status.st_uid != uid:
-        raise SpokeStartFailed(f"{spec.app} says that it serves, and {spec.socket_path} is not its socket")
+        return False
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid == uid

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox.cgroup import Group
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.disk import exceeds
 from spoke_runner.sandbox.logs import LogPipe, LogTail
@@ -76,6 +77,7 @@ class Remains:
         self.pipe = pipe
         self.socket_path = socket_path
         self.pidfd: int | None = None
+        self.group: Group | None = None
         self._lock = asyncio.Lock()
 
     async def enter(self, channels: Channels) -> None:
@@ -115,6 +117,9 @@ class Remains:
             finally:
                 self._let_go()
                 self.socket_path.unlink(missing_ok=True)
+                if self.group:
+                    # Empty by now; if not, this is what ends the rest.
+                    await asyncio.to_thread(self.group.remove)
 
     async def ended(self) -> int:
         """Wait for the end, and return the code; what is around the spoke may still be ending."""

@@ -18,12 +18,13 @@ NAMESPACES: Final = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer of the sandbox, and whether this host can do it."""
+    """One layer of the sandbox, and whether this host can do it; one that is not required may be absent."""
 
     name: str
     in_force: bool
     detail: str
     mend: str | None = None
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class SandboxReport:
         canaries: What was tried inside.
         outside: What was read outside, before any app code ran.
         breaches: One line for every wall that does not hold.
+        cgroup: The one layer that is not required: in force as it was read back from outside, or absent and why.
     """
 
     level: Level
@@ -80,6 +82,7 @@ class SandboxReport:
     canaries: tuple[Canary, ...]
     outside: Outside
     breaches: tuple[str, ...]
+    cgroup: Layer = Layer("cgroup", False, "absent: not asked for", required=False)
 
 
 def judge(

@@ -12,23 +12,39 @@ from pathlib import Path
 from typing import Any, Final
 
 from spoke_runner.sandbox.errors import SandboxUnavailable
-from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, PACKAGES_DIR, PROJECT_DIR, SOCKET_DIR, STRICT, Level
+from spoke_runner.sandbox.places import (
+    APP_DIR,
+    DATA_DIR,
+    PACKAGES_DIR,
+    PROJECT_DIR,
+    SOCKET_DIR,
+    SOCKET_NAME,
+    STRICT,
+    Level,
+)
+from spoke_runner.sandbox.program import Program
 from spoke_runner.sandbox.spec import SandboxSpec
 
 # Not all of /proc/self: its `mountinfo` tells where the hub keeps its files.
 _OWN_FACTS: Final = ("/proc/self/stat", "/proc/self/statm", "/proc/self/status")
 _FILTERS: Final = Path(__file__).parent / "seccomp"
 _PROFILES: Final[dict[Level, str]] = {"strict": "plain", "no-userns": "no-userns", "none": "plain"}
+_COMMAND_PROFILES: Final[dict[Level, str]] = {"strict": "command", "no-userns": "command-no-userns", "none": "command"}
 
 
-def filter_name(level: Level = STRICT) -> str:
+def filter_name(level: Level = STRICT, *, command: bool = False) -> str:
     """Return the file name of this machine's seccomp filter.
+
+    Args:
+        level: The level.
+        command: Whether the first stage executes a program.
 
     Raises:
         SandboxUnavailable: There is none for this architecture.
     """
     machine = os.uname().machine
-    name = f"{_PROFILES[level]}-{machine}.bpf"
+    profile = (_COMMAND_PROFILES if command else _PROFILES)[level]
+    name = f"{profile}-{machine}.bpf"
     if not (_FILTERS / name).is_file():
         known = ", ".join(sorted(path.stem.removeprefix("plain-") for path in _FILTERS.glob("plain-*.bpf")))
         raise SandboxUnavailable("seccomp", f"there is no filter for {machine}", f"use a machine of type {known}")
@@ -36,13 +52,13 @@ def filter_name(level: Level = STRICT) -> str:
 
 
 def setup(
-    spec: SandboxSpec, *, entry: str, report_fd: int, seccomp_filter: str, other_threads: int = 0
+    spec: SandboxSpec, *, entry: str | Program, report_fd: int, seccomp_filter: str, other_threads: int = 0
 ) -> dict[str, Any]:
     """Return the set-up of the first stage.
 
     Args:
         spec: What the spoke is given.
-        entry: `module:attribute` of the app's `App`, in its app_dir.
+        entry: `module:attribute` of the app's `App`, in its app_dir; or the program to execute.
         report_fd: The descriptor that it reports on.
         seccomp_filter: The file name of the filter, from `filter_name`.
         other_threads: How many threads the spoke's uid has already; without a user namespace the kernel counts them
@@ -60,7 +76,8 @@ def setup(
         "level": spec.level,
         "proc": spec.proc,
         "own_uid": spec.uid is not None,
-        "entry": entry,
+        "entry": entry if isinstance(entry, str) else "",
+        "command": None if isinstance(entry, str) else _command(entry, places, strict=strict),
         **places,
         "report_fd": report_fd,
         "filter": str(project / "sandbox" / "seccomp" / seccomp_filter),
@@ -78,8 +95,20 @@ def setup(
             "listen": [places["socket_dir"]],
             "read_device": ["/dev/random", "/dev/urandom"],
             "write_device": ["/dev/null", "/dev/full"],
+            **({} if isinstance(entry, str) else {"execute": list(entry.executed)}),
         },
     }
+
+
+def _command(program: Program, places: dict[str, str], *, strict: bool) -> dict[str, Any]:
+    """Return what the first stage executes, and the whole of the environment that it gives it."""
+    environment = {
+        "SPOKEGATE_SOCKET": f"{places['socket_dir']}/{SOCKET_NAME}",
+        "SPOKEGATE_DATA_DIR": places["data_dir"],
+        "HOME": places["data_dir"],
+        "TMPDIR": "/tmp" if strict else places["data_dir"],  # noqa: S108 - the spoke's own
+    }
+    return {"words": list(program.words), "environment": environment}
 
 
 def _runtime(spec: SandboxSpec) -> list[str]:

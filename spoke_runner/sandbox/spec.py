@@ -65,6 +65,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Delegation:
+    """The cgroup v2 that spokes get theirs in, from `cgroup.delegated`.
+
+    Attributes:
+        path: Its directory; None where none is delegated to the hub.
+        seen_as: Its name in `/proc/PID/cgroup`.
+        why: Why there is none.
+        mend: What a person can do about it.
+    """
+
+    path: Path | None = None
+    seen_as: str = ""
+    why: str = "not asked for"
+    mend: str = ""
+
+
+NOT_ASKED_FOR: Final = Delegation()
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """Everything that decides how one spoke is walled in.
 
@@ -77,6 +97,7 @@ class SandboxSpec:
         proc: Whether the spoke gets a `/proc`, which a container that masks its own does not let it have (`strict`).
         uid: The host uid (and gid) of the spoke. Must be set when the hub is root, and only then.
         limits: What it may use.
+        cgroup: Where it gets a cgroup of its own, if anywhere.
         python: The Python that runs inside; the one that is running now unless another is named.
     """
 
@@ -88,6 +109,7 @@ class SandboxSpec:
     proc: bool = True
     uid: int | None = None
     limits: Limits = field(default_factory=Limits)
+    cgroup: Delegation = NOT_ASKED_FOR
     python: PythonRuntime = field(default_factory=discover_python)
 
     def __post_init__(self) -> None:

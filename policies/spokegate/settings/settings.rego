@@ -54,6 +54,14 @@ redact_results[function] contains pointer if {
 }
 
 # METADATA
+# title: Relabelled results
+# description: >-
+#   Labels that the result of a function does not carry, whatever its app knows, because the function takes out what
+#   they stand for: lists by kind, by the function's full name. The only way for labels to become fewer, so only
+#   functions whose code the owner has read belong here. A site says the same with obligations of its own.
+relabel_results := {}
+
+# METADATA
 # title: Packages that a mode can be set for
 # description: >-
 #   Every package that has a vote, but two. Without `registry` the others could not take the access request as it is,

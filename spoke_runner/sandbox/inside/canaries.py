@@ -75,6 +75,16 @@ def _execute() -> None:
     os.execv("/canary", ["/canary"])  # noqa: S606 - it is to fail, and no such program exists
 
 
+def _execute_written() -> None:
+    # What the spoke may write it may not execute, where it may execute something. An empty file is no program.
+    path = "./.canary"  # in the data directory, where the first stage stands
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o700))
+    try:
+        os.execv(path, [path])  # noqa: S606 - it is to fail
+    finally:
+        os.unlink(path)  # noqa: PTH108 - pathlib would be the heaviest import before the seal
+
+
 def _ptrace() -> None:
     # Nobody has this pid, so without a filter the answer is ESRCH. Asking to be traced would succeed, and stop us.
     checked(LIBC.ptrace(ctypes.c_long(_PTRACE_ATTACH), _NO_PID, None, None))
@@ -146,6 +156,7 @@ _ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], str | None]]]] = {
     "new_namespace": (_EPERM, _unshare),
     "fork": (_EPERM, _fork),
     "execute": (_EPERM, _execute),
+    "execute_written": (("EACCES",), _execute_written),
     "ptrace": (_EPERM, _ptrace),
     "kill": (_EPERM, _kill),
     "mount": (_EPERM, _mount),
@@ -163,24 +174,28 @@ _ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], str | None]]]] = {
 _ONLY_AT: Final = {_ALONE: "strict", "name_other_process": "no-userns", "change_mode": "no-userns"}
 
 
-def names(level: str, *, proc: bool = True) -> tuple[str, ...]:
+def names(level: str, *, proc: bool = True, command: bool = False) -> tuple[str, ...]:
     """Return the names of all acts that are tried at a level, in their order."""
     if level == "none":
         return ()
     # Without a /proc nothing is left that is shown and not granted, but for the root directory itself.
     left_out = set() if proc else {"read_ungranted"}
+    left_out.add("execute" if command else "execute_written")
     return tuple(name for name in _ACTS if _ONLY_AT.get(name, level) == level and name not in left_out)
 
 
-def try_all(level: str, *, proc: bool = True, pid: int = 1) -> list[tuple[str, tuple[str, ...], str]]:
+def try_all(
+    level: str, *, proc: bool = True, pid: int = 1, command: bool = False
+) -> list[tuple[str, tuple[str, ...], str]]:
     """Try every act of a level; return its name, what should be answered, and what was.
 
     Args:
         level: The level.
         proc: Whether there is a `/proc`.
         pid: The pid that this process should have where it has a pid namespace.
+        command: Whether it is to execute a program.
     """
-    return list(_try_each(names(level, proc=proc), pid))
+    return list(_try_each(names(level, proc=proc, command=command), pid))
 
 
 def _try_each(wanted: tuple[str, ...], pid: int) -> Iterator[tuple[str, tuple[str, ...], str]]:

@@ -33,6 +33,7 @@ _RESTRICT_SELF: Final = 446
 _VERSION_FLAG: Final = 1
 _PATH_BENEATH: Final = 1
 
+_EXECUTE: Final = 1 << 0
 _WRITE_FILE: Final = 1 << 1
 _READ_FILE: Final = 1 << 2
 _READ_DIR: Final = 1 << 3
@@ -65,8 +66,9 @@ _GRANTS: Final = {
     "listen": _READ_DIR | _MAKE_SOCK | _REMOVE_FILE,
     "read_device": _READ_FILE,
     "write_device": _READ_FILE | _WRITE_FILE,
+    "execute": _EXECUTE | _READ_FILE,
 }
-_FILE_RIGHTS: Final = _READ_FILE | _WRITE_FILE | _TRUNCATE
+_FILE_RIGHTS: Final = _EXECUTE | _READ_FILE | _WRITE_FILE | _TRUNCATE
 
 
 class _Ruleset(ctypes.Structure):
@@ -107,7 +109,7 @@ def restrict(grants: dict[str, list[str]], *, minimum: int = MINIMUM_ABI) -> int
     """Grant the given paths, refuse everything else, for good; return the ABI that was used.
 
     Args:
-        grants: Paths by kind: list, read, write, listen, read_device, write_device.
+        grants: Paths by kind: list, read, write, listen, read_device, write_device, execute.
         minimum: The least ABI that will do.
 
     Raises:

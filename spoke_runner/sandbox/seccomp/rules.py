@@ -207,11 +207,29 @@ _WITHOUT_NAMESPACES: Final = frozenset(
 """)
 )
 
-PROFILES: Final[dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]]] = {
-    "plain": (ALLOWED, FORBIDDEN),
-    "no-userns": (
-        tuple(rule for rule in ALLOWED if rule.syscall not in _WITHOUT_NAMESPACES),
-        (*FORBIDDEN, *(Rule(name) for name in sorted(_WITHOUT_NAMESPACES))),
-    ),
+Lists = tuple[tuple[Rule, ...], tuple[Rule, ...]]
+
+
+def _without_namespaces(lists: Lists) -> Lists:
+    allowed, forbidden = lists
+    return (
+        tuple(rule for rule in allowed if rule.syscall not in _WITHOUT_NAMESPACES),
+        (*forbidden, *(Rule(name) for name in sorted(_WITHOUT_NAMESPACES))),
+    )
+
+
+def _with_execve(lists: Lists) -> Lists:
+    """Allow the one call that puts a program in the place of the first stage; what it may execute is landlock's."""
+    allowed, forbidden = lists
+    return (*allowed, Rule("execve")), tuple(rule for rule in forbidden if rule.syscall != "execve")
+
+
+_PLAIN: Final[Lists] = (ALLOWED, FORBIDDEN)
+
+PROFILES: Final[dict[str, Lists]] = {
+    "plain": _PLAIN,
+    "no-userns": _without_namespaces(_PLAIN),
+    "command": _with_execve(_PLAIN),
+    "command-no-userns": _with_execve(_without_namespaces(_PLAIN)),
 }
 """The allowed and the forbidden calls, by the name of the filter."""

@@ -7,6 +7,7 @@ import pytest
 
 from spoke_runner.sandbox import Level, Limits, Mount, PythonRuntime, SandboxSpec
 from spoke_runner.sandbox.command import Tools, argv, closed_directories, sources, unreadable
+from spoke_runner.sandbox.program import Program
 from spoke_runner.sandbox.setup import setup
 
 TOOLS = Tools(bwrap="/usr/bin/bwrap", prlimit="/usr/bin/prlimit", setpriv="/usr/bin/setpriv", cat="/usr/bin/cat")
@@ -107,6 +108,25 @@ def test_a_masked_proc_is_left_out_and_nothing_else_changes() -> None:
     assert not any(path.startswith("/proc") for path in document["grants"]["read"])
 
 
+def test_a_program_is_all_that_may_be_executed_and_gets_four_variables() -> None:
+    program = Program(("/app/server", "--quiet"), ("/app/server", "/lib64/ld.so"))
+    plain = setup(spec(), entry="mail:app", report_fd=7, seccomp_filter="command.bpf")
+    document = setup(spec(), entry=program, report_fd=7, seccomp_filter="command.bpf")
+
+    assert document["grants"] == {**plain["grants"], "execute": ["/app/server", "/lib64/ld.so"]}
+    assert document["command"] == {
+        "words": ["/app/server", "--quiet"],
+        "environment": {
+            "SPOKEGATE_SOCKET": "/run/spoke/spoke.sock",
+            "SPOKEGATE_DATA_DIR": "/data",
+            "HOME": "/data",
+            "TMPDIR": "/tmp",
+        },
+    }
+    outside = setup(spec(level="no-userns"), entry=program, report_fd=7, seccomp_filter="command-no-userns.bpf")
+    assert outside["command"]["environment"]["TMPDIR"] == "/srv/state/data/mail@ann"
+
+
 def test_without_namespaces_only_the_spokes_own_host_paths_are_granted() -> None:
     document = setup(
         spec(level="no-userns"), entry="mail:app", report_fd=7, seccomp_filter="no-userns.bpf", other_threads=5
@@ -193,6 +213,7 @@ def test_the_set_up_of_the_first_stage_grants_no_more_than_what_is_mounted() -> 
         "proc": True,
         "own_uid": False,
         "entry": "mail:app",
+        "command": None,
         "app_dir": "/app",
         "data_dir": "/data",
         "socket_dir": "/run/spoke",

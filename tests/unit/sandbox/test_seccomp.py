@@ -46,6 +46,15 @@ def test_the_calls_that_lead_out_of_a_sandbox_are_forbidden_by_name() -> None:
     assert named >= {"perf_event_open", "userfaultfd", "memfd_create", "kill", "tkill", "fork", "vfork", "execveat"}
 
 
+@pytest.mark.parametrize(("profile", "than"), [("command", "plain"), ("command-no-userns", "no-userns")])
+def test_a_program_may_call_execve_and_nothing_else_beyond_what_an_app_may(profile: str, than: str) -> None:
+    (allowed, forbidden), (less, more) = PROFILES[profile], PROFILES[than]
+
+    assert set(allowed) - set(less) == {Rule("execve")} == set(more) - set(forbidden)
+    assert set(less) < set(allowed)
+    assert set(forbidden) < set(more)
+
+
 def test_without_namespaces_no_call_changes_the_mode_or_the_times_of_a_file() -> None:
     allowed, forbidden = PROFILES["no-userns"]
     changing = {"chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat", "futimesat"}
