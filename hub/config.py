@@ -72,6 +72,15 @@ class SandboxConfig(_Document):
     )
 
 
+class AuditConfig(_Document):
+    """What the audit log holds."""
+
+    payloads: bool = Field(
+        default=False,
+        description="Whether it keeps the arguments and results that were decided on, not only their digests.",
+    )
+
+
 class LimitsConfig(_Document):
     """What the hub bounds."""
 
@@ -117,6 +126,7 @@ class Config(_Document):
         description="The sockets for clients; by default one, for the user who runs the hub.",
     )
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
+    audit: AuditConfig = Field(default_factory=AuditConfig, description="What the audit log holds.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 
     @field_validator("database")

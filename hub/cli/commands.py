@@ -157,6 +157,26 @@ def decisions(
 
 
 @app.command()
+def explain(
+    decision: Annotated[str, typer.Argument(help="The decision's id.")],
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say why a decision was what it was, and what would have changed it."""
+    from hub.cli import explain as telling
+
+    async def tell() -> None:
+        async with HubClient(socket) as client:
+            explained = await client.explain(decision)
+        if form is Format.JSON:
+            print_json(_as_dict(explained))
+        else:
+            telling.show(out, explained)
+
+    _run(tell(), form)
+
+
+@app.command()
 def grants(
     ended: Annotated[bool, typer.Option("--ended", help="List ended grants too.")] = False,
     socket: SocketOption = None,

@@ -10,15 +10,13 @@ from typing import Any, Literal
 from hub.mediation import schema
 from hub.mediation.caller import Caller
 from hub.mediation.labels import NONE, Labels
+from hub.mediation.payloads import PAYLOAD
 from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
 
 DecidedBy = Literal["rule", "grant", "person", "default", "error"]
-
-# Parts of the access request that hold what was said, not what was decided by; the log keeps their digests.
-_PAYLOAD = ("arguments", "result")
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +31,7 @@ class Call:
     decision_id: str
     started: float
     parent_decision_id: str = ""
+    payload_in_log: bool = False  # whether the log keeps what was said, not only its digest
     target: RegisteredFunction | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
@@ -71,12 +70,14 @@ class Call:
                 "grant": decision.grant if decision is not None else None,
                 "error": error,
                 "policy_revision": self.verdict.policy_revision if self.verdict is not None else "",
-                "input_digest": schema.digest(_compact(self.document)) if self.document else "",
+                "input_digest": digest_of(self.document) if self.document else "",
                 "arguments_digest": schema.digest(self.arguments_json),
                 "labels": self.labels.to_json(),
                 "latency_seconds": self.verdict.latency_seconds if self.verdict is not None else 0.0,
                 "parent": self.parent_decision_id,
-                "input": {key: value for key, value in self.document.items() if key not in _PAYLOAD},
+                "input": {
+                    key: value for key, value in self.document.items() if self.payload_in_log or key not in PAYLOAD
+                },
             },
         )
 
@@ -98,6 +99,11 @@ class Call:
     def _event(self, kind: str, body: dict[str, Any]) -> Event:
         session = self.caller.session
         return Event(kind=kind, body=body, decision_id=self.decision_id, session=session.id, user=session.user)
+
+
+def digest_of(document: dict[str, Any]) -> str:
+    """Return the digest of an access request, by which it is on record."""
+    return schema.digest(_compact(document))
 
 
 def _compact(document: dict[str, Any]) -> bytes:

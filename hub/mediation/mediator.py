@@ -41,6 +41,7 @@ from hub.mediation.caller import Caller, SessionState, new_id
 from hub.mediation.consent import Answer, Outcome, Prompts
 from hub.mediation.kept import KeptLabels
 from hub.mediation.labels import NONE, Labels
+from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.forwarder import Forwarder
@@ -101,6 +102,7 @@ class Mediator:
         supervisor: Who starts spokes.
         forwarder: The door into them; its permits are issued here alone.
         limits: What is bounded before the policies are asked.
+        payloads: Where what was said in recent requests is held.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Mediator:
         supervisor: Supervisor,
         forwarder: Forwarder,
         limits: Limits,
+        payloads: Payloads | None = None,
     ) -> None:
         self._registry = registry
         self._pdp = pdp
@@ -126,6 +129,7 @@ class Mediator:
         self._forwarder = forwarder
         self._permits = forwarder.take_issuer()
         self._limits = limits
+        self._payloads = payloads or Payloads()
 
     async def mediate(
         self,
@@ -202,6 +206,7 @@ class Mediator:
             function=function,
             decision_id=new_id("d"),
             started=time.perf_counter(),
+            payload_in_log=self._payloads.in_log,
             parent_decision_id=reviewed.decision_id if reviewed is not None else "",
             taken_off=reviewed.taken_off if reviewed is not None else NONE,
             result=reviewed.result if reviewed is not None else None,
@@ -295,6 +300,7 @@ class Mediator:
     async def _put_on_record(self, call: Call) -> None:
         # From the moment that it is submitted: a caller that goes away while it is written does not take it back.
         call.recorded = True
+        self._payloads.hold(call.decision_id, call.document, len(call.arguments_json) + len(call.result_json))
         try:
             await self._audit.record(call.as_decision())
         except SpokegateError:

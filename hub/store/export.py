@@ -65,7 +65,7 @@ def _event(row: Row) -> dict[str, Any]:
         "path": "spokegate/decision",
         "input": body["input"],
         "timestamp": datetime.fromtimestamp(row.time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "erased": [f"/input/{name}" for name in _PAYLOAD],
+        "erased": [f"/input/{name}" for name in _PAYLOAD if name not in body["input"]],
         "metrics": {"timer_server_handler_ns": int(body["latency_seconds"] * 1e9)},
         "custom": {
             "seq": row.seq,
