@@ -26,9 +26,11 @@ def show(prompt: hub_pb2.Prompt) -> None:
     """Print a question as a person reads it: who wants what from whom, exactly, and why it is asked."""
     untrusted = set(prompt.untrusted_pointers)
     body = Text()
-    body.append(f"{' > '.join(map(safe, prompt.chain))}  asks for  ", style="dim")
+    # A host has no effect that anyone declares.
+    wants = "asks for" if prompt.function_effect else "connects to"
+    body.append(f"{' > '.join(map(safe, prompt.chain))}  {wants}  ", style="dim")
     body.append(safe(prompt.function), style="bold")
-    body.append(f"  ({safe(prompt.function_effect)})\n")
+    body.append(f"  ({safe(prompt.function_effect)})\n" if prompt.function_effect else "\n")
     for key, value in json.loads(prompt.arguments_json).items():
         pointer = "/" + key.replace("~", "~0").replace("/", "~1")
         marked = pointer in untrusted

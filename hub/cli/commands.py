@@ -106,6 +106,8 @@ def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
             return
         for item in found:
             out.print(Text.assemble((safe(item.name), "bold"), (f"  {safe(item.version)}  {item.trust}", "dim")))
+            if item.egress:
+                out.print(Text("  connects to ").append(", ".join(map(safe, item.egress)), style="yellow"))
             for function in item.functions:
                 labels = [*function.labels.confidentiality, *function.labels.integrity]
                 effect = function.effect + (", egress" if function.egress else "")

@@ -57,6 +57,9 @@ def examine(config_path: Path) -> list[Finding]:
         registry = registry_of(config)
         findings.append(Finding("configuration", True, f"{config_path}: {len(registry.apps)} apps"))
         minimum = config.sandbox.minimum
+        if config.egress.private_addresses:
+            listed = ", ".join(config.egress.private_addresses)
+            findings.append(Finding("egress", True, f"private addresses that declared hosts may be at: {listed}"))
         findings.append(_database(config))
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))

@@ -79,7 +79,8 @@ def _facts(facts: object) -> Table:
 
 def _value(value_json: str) -> str:
     """Return a value as JSON that reads easily, cut where it is long."""
-    text = safe(json.dumps(json.loads(value_json), ensure_ascii=False))
+    value = json.loads(value_json)
+    text = safe(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _MAX_VALUE_CHARACTERS else f"{text[:_MAX_VALUE_CHARACTERS]} … ({len(text)} characters)"
 
 

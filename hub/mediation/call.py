@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from hub.errors import SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.payloads import PAYLOAD
 from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
+from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
 
@@ -33,6 +35,8 @@ class Call:
     parent_decision_id: str = ""
     payload_in_log: bool = False  # whether the log keeps what was said, not only its digest
     target: RegisteredFunction | None = None
+    exchange: Exchange | None = None  # action `connect`: what would go over the connection
+    max_received_bytes: int | None = None  # action `connect`: what the obligations let come in
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
@@ -89,8 +93,16 @@ class Call:
                 "outcome": outcome,
                 "total_seconds": time.perf_counter() - self.started,
                 "delivered_digest": schema.digest(self.arguments_json),
+                **({"traffic": asdict(self.exchange.traffic)} if self.exchange is not None else {}),
             },
         )
+
+    def as_ending(self, error: SpokegateError) -> Event:
+        """Return how a call that fails goes on record: as the outcome of its decision, or in the place of one."""
+        if self.recorded:
+            return self.as_outcome(reason_name(error))
+        self.decided_by = "error"
+        return self.as_decision(error=reason_name(error))
 
     def as_notice(self, message: str) -> Event:
         """Return what the policies want the user to be told of the request as an event."""

@@ -13,7 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from hub.errors import EntityNotFound, QuotaExceeded, RequestInvalid
+from hub.errors import (
+    ConsentRefused,
+    ConsentRequired,
+    EntityNotFound,
+    QuotaExceeded,
+    RequestInvalid,
+    SpokegateError,
+)
 from hub.mediation.labels import Labels
 from hub.mediation.pdp import Reason
 from hub.mediation.request import GrantScope
@@ -163,3 +170,10 @@ class Prompts:
                 queue.put_nowait(event)
             except asyncio.QueueFull:
                 self._watchers[user].discard(queue)
+
+
+def refusal_of(answer: Answer) -> SpokegateError:
+    """Return why a question that was not approved refuses what it was about."""
+    if answer.outcome is Outcome.REFUSED:
+        return ConsentRefused("a person said no")
+    return ConsentRequired(f"no answer from a person: {answer.outcome.value}")

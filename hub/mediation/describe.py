@@ -25,10 +25,12 @@ from hub.mediation.request import (
     FunctionFact,
     GrantFact,
     GrantScope,
+    HostFact,
     LabelsFact,
     Resource,
     Subject,
 )
+from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 from hub.store.grants import Grant
 
@@ -49,12 +51,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
             app=_app_fact(call.caller.app) if call.caller.app is not None else None,
         ),
         action=Action(name=call.action),
-        resource=Resource(
-            type="function",
-            id=call.function,
-            app=_app_fact(call.target.app) if call.target is not None else None,
-            function=_function_fact(call.target, call.result_labels) if call.target is not None else None,
-        ),
+        resource=_resource(call),
         arguments=call.arguments,
         result=call.result,
         context=Context(
@@ -75,6 +72,24 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
         ),
         grants=[_grant_fact(grant) for grant in grants],
     )
+
+
+def _resource(call: Call) -> Resource:
+    if call.exchange is not None:
+        to = call.exchange.destination
+        host = HostFact(name=to.host, port=to.port, scheme=call.exchange.scheme, origin=to.origin)
+        return Resource(type="host", id=call.function, host=host)
+    return Resource(
+        type="function",
+        id=call.function,
+        app=_app_fact(call.target.app) if call.target is not None else None,
+        function=_function_fact(call.target, call.result_labels) if call.target is not None else None,
+    )
+
+
+def origin_labels(exchange: Exchange) -> Labels:
+    """Return the labels of whatever comes over a connection."""
+    return Labels.of(integrity=[exchange.destination.origin])
 
 
 def function_labels(function: RegisteredFunction) -> Labels:
@@ -124,6 +139,8 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
 def grant(call: Call, scope: GrantScope) -> Grant:
     """Return the grant that a person's yes to a call makes, bound to what the person saw."""
     session = call.caller.session
+    # Whoever agrees to a connection agrees to hear from the host.
+    labels = call.labels | origin_labels(call.exchange) if call.exchange is not None else call.labels
     return Grant(
         id=new_id("g"),
         scope=scope,
@@ -133,12 +150,16 @@ def grant(call: Call, scope: GrantScope) -> Grant:
         function=call.function,
         arguments_digest=schema.digest(call.arguments_json) if scope == "once" else None,
         constraint=_control_values(call) if scope == "session" else None,
-        labels=call.labels.to_json(),
+        labels=labels.to_json(),
         created=time.time(),
     )
 
 
 def _covers(call: Call, scope: GrantScope) -> str:
+    if call.exchange is not None:
+        if scope == "once":
+            return f"This one connection to {call.function}, for exactly this request."
+        return f"Every connection of {call.caller.id} to {call.function}, whatever it sends, until the session ends."
     if scope == "once":
         return f"This one call of {call.function}, with exactly these arguments."
     fixed = ", ".join(sorted(_control_values(call)))
@@ -180,7 +201,12 @@ def _labels_fact(labels: Labels) -> LabelsFact:
 @lru_cache(maxsize=4096)
 def _app_fact(app: RegisteredApp) -> AppFact:
     return AppFact(
-        name=app.name, trust=app.trust, clearance=list(app.clearance), digest=app.digest, asks=list(app.asks)
+        name=app.name,
+        trust=app.trust,
+        clearance=list(app.clearance),
+        digest=app.digest,
+        asks=list(app.asks),
+        egress=list(app.egress),
     )
 
 

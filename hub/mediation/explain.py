@@ -174,7 +174,7 @@ class Explainer:
             key=lambda flip: (flip.change.size, order.get(flip.change.pointer + flip.change.words, len(order))),
         )
         return Asked(
-            policy_revision=verdict.policy_revision, now=now, flips=tuple(flips), untried=len(changes) - len(tried)
+            policy_revision=verdict.policy_revision, now=now, flips=_smallest(flips), untried=len(changes) - len(tried)
         )
 
     async def _try(
@@ -215,6 +215,21 @@ class Explainer:
             else:
                 too_much = middle
         return whatif.lowered(document, change, enough)
+
+
+def _smallest(flips: Sequence[Flip]) -> tuple[Flip, ...]:
+    """Return the flips without those of several things of which a part alone does the same."""
+    return tuple(
+        flip
+        for flip in flips
+        if flip.change.size == 1
+        or not any(
+            other.change.size < flip.change.size
+            and other.effect == flip.effect
+            and other.change.pointer.startswith(flip.change.pointer)
+            for other in flips
+        )
+    )
 
 
 def _differs(other: str, effect: str) -> bool:

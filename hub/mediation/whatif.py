@@ -23,9 +23,9 @@ _TRUSTS: tuple[str, ...] = get_args(Trust)
 _GRANT = "g-what-if"
 _COUNTS = {
     "session": "if the session had made at most {n} calls",
-    "function": "if the session had called {function} at most {n} times",
+    "function": "if the session had asked for {function} at most {n} times",
     "session_minute": "if the session had made at most {n} calls within the minute",
-    "function_minute": "if the session had called {function} at most {n} times within the minute",
+    "function_minute": "if the session had asked for {function} at most {n} times within the minute",
 }
 _ABSENT = object()
 
@@ -94,6 +94,11 @@ def _grant(document: dict[str, Any], scope: GrantScope) -> dict[str, Any] | None
             value = _at(document["arguments"], pointer)
             if value is not _ABSENT:
                 constraint[pointer] = value
+    labels = LabelsFact(**context["labels"])
+    if "host" in document["resource"]:
+        # Whoever agrees to a connection agrees to hear from the host.
+        heard = {*labels.integrity, document["resource"]["host"]["origin"]}
+        labels = labels.model_copy(update={"integrity": sorted(heard)})
     return GrantFact(
         id=_GRANT,
         scope=scope,
@@ -103,7 +108,7 @@ def _grant(document: dict[str, Any], scope: GrantScope) -> dict[str, Any] | None
         function=document["resource"]["id"],
         arguments_digest=context["arguments_digest"] if scope == "once" else None,
         constraint=constraint,
-        labels=LabelsFact(**context["labels"]),
+        labels=labels,
     ).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -159,10 +164,11 @@ def _labels(document: dict[str, Any]) -> Iterator[Change]:
 
 
 def _declared(document: dict[str, Any]) -> Iterator[Change]:
-    asks, function = document["subject"].get("app", {}).get("asks"), document["resource"]["id"]
-    if asks is not None and function not in asks:
-        words = f"if the manifest of {document['subject']['id']} declared that it asks for {function}"
-        yield Change(words, "/subject/app/asks", _with(document, ["subject", "app", "asks"], [*asks, function]))
+    kind, does = ("egress", "connects to") if "host" in document["resource"] else ("asks", "asks for")
+    declared, wanted = document["subject"].get("app", {}).get(kind), document["resource"]["id"]
+    if declared is not None and wanted not in declared:
+        words = f"if the manifest of {document['subject']['id']} declared that it {does} {wanted}"
+        yield Change(words, f"/subject/app/{kind}", _with(document, ["subject", "app", kind], [*declared, wanted]))
 
 
 def _clearance(document: dict[str, Any]) -> Iterator[Change]:

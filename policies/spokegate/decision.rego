@@ -10,6 +10,7 @@ import data.spokegate.lib.reasons
 import data.spokegate.rules.budgets
 import data.spokegate.rules.direct
 import data.spokegate.rules.discovery
+import data.spokegate.rules.egress
 import data.spokegate.rules.flows
 import data.spokegate.rules.influence
 import data.spokegate.rules.irreversible
@@ -75,6 +76,7 @@ denials := union(enforced(denies_of))
 denies_of := {
 	"budgets": budgets.deny,
 	"discovery": discovery.deny,
+	"egress": egress.deny,
 	"flows": flows.deny,
 	"influence": influence.deny,
 	"rate": rate.deny,
@@ -86,6 +88,7 @@ denies_of := {
 asks := union(enforced(asks_of))
 
 asks_of := {
+	"egress": egress.ask,
 	"influence": influence.ask,
 	"irreversible": irreversible.ask,
 	"site": site.ask,
@@ -96,6 +99,7 @@ allows := union(enforced(allows_of))
 allows_of := {
 	"direct": direct.allow,
 	"discovery": discovery.allow,
+	"egress": egress.allow,
 	"influence": influence.allow,
 	"requests": requests.allow,
 	"results": results.allow,

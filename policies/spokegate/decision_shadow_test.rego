@@ -39,6 +39,9 @@ requests := {
 		"/context/hop": 9,
 	}),
 	"denied as malformed": testing.patched(testing.by_spoke, {"/version": 2}),
+	"allowed to connect": testing.to_connect,
+	"asked to connect": testing.patched(testing.to_connect, {"/subject/app/trust": "unreviewed"}),
+	"denied to connect": testing.patched(testing.to_connect, {"/subject/app/egress": []}),
 	"nothing": {},
 }
 
@@ -90,6 +93,17 @@ test_log_only_discovery[note] if {
 	rest := spokegate.decision with input as request
 		with spokegate.rules.discovery.deny as set()
 		with spokegate.rules.discovery.allow as set()
+	as_the_rest(shadowed, whole, rest)
+}
+
+test_log_only_egress[note] if {
+	some note, request in requests
+	shadowed := spokegate.decision with input as request with data.site.settings as {"modes": {"egress": "log-only"}}
+	whole := spokegate.decision with input as request
+	rest := spokegate.decision with input as request
+		with spokegate.rules.egress.deny as set()
+		with spokegate.rules.egress.ask as set()
+		with spokegate.rules.egress.allow as set()
 	as_the_rest(shadowed, whole, rest)
 }
 

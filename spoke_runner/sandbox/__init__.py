@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         SpokeStartFailed,
         ZygoteUnavailable,
     )
+    from spoke_runner.sandbox.host_programs import HostProgram, find_host_programs
     from spoke_runner.sandbox.launcher import launch
     from spoke_runner.sandbox.logs import LogTail
     from spoke_runner.sandbox.ownership import spoke_uid
@@ -40,6 +41,7 @@ __all__ = [
     "CanaryFailed",
     "Delegation",
     "Footing",
+    "HostProgram",
     "Layer",
     "Level",
     "Limits",
@@ -57,6 +59,7 @@ __all__ = [
     "ZygoteUnavailable",
     "delegated",
     "discover_python",
+    "find_host_programs",
     "launch",
     "preflight",
     "settle",
@@ -72,6 +75,7 @@ _HOMES = {
     "places": ("Level",),
     "trial": ("Footing", "preflight", "settle"),
     "process": ("SpokeProcess",),
+    "host_programs": ("HostProgram", "find_host_programs"),
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
     "runtime": ("Mount", "PythonRuntime", "discover_python"),
     "spec": ("Delegation", "Limits", "SandboxSpec"),

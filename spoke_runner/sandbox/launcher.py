@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from spoke_runner.sandbox import cgroup, command, readiness, setup
+from spoke_runner.sandbox import cgroup, command, listener, readiness, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
 from spoke_runner.sandbox.disk import used_bytes
@@ -40,11 +40,12 @@ from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeS
 from spoke_runner.sandbox.inside.canaries import names
 from spoke_runner.sandbox.inside.seal import REPORT_FD
 from spoke_runner.sandbox.logs import LogPipe, LogTail
+from spoke_runner.sandbox.memory import can_count
 from spoke_runner.sandbox.outside import threads_of
+from spoke_runner.sandbox.own_program import Command, OwnProgram, find_own_program
 from spoke_runner.sandbox.ownership import give
-from spoke_runner.sandbox.places import READY, STRICT
+from spoke_runner.sandbox.places import LISTENER, NO_USERNS, READY, STRICT
 from spoke_runner.sandbox.process import REAP_SECONDS, Remains, SpokeProcess, execute
-from spoke_runner.sandbox.program import Command, Program, find
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
 
@@ -106,8 +107,9 @@ async def launch_by(way: Way, spec: SandboxSpec, *, entry: str | Command, timeou
     """Start a spoke in one of the two ways (see `launch`)."""
     spec, uid = _settled(spec)
     await asyncio.to_thread(_check_room, spec)
-    start_with = entry if isinstance(entry, str) else await asyncio.to_thread(find, spec, entry)
-    bpf = setup.filter_name(spec.level, command=isinstance(start_with, Program))
+    start_with = entry if isinstance(entry, str) else await asyncio.to_thread(find_own_program, spec, entry)
+    spec = replace(spec, command=isinstance(start_with, OwnProgram))
+    bpf = setup.filter_name(spec.profile)
     covers: tuple[Path, ...] = ()
     if spec.uid is not None:
         for directory in (spec.data_dir, spec.socket_dir):
@@ -126,7 +128,8 @@ async def launch_by(way: Way, spec: SandboxSpec, *, entry: str | Command, timeou
 
     gid = spec.uid or os.getegid()
     spoke = await start(spec, recipe, uid=uid, gid=gid, timeout_seconds=timeout_seconds, way=way)
-    spoke.bound_disk(spec.data_dir, spec.limits.data_bytes)
+    together = spec.limits.memory_bytes if spec.programs else None
+    spoke.bound(spec.data_dir, spec.limits.data_bytes, memory_bytes=together)
     return spoke
 
 
@@ -140,6 +143,18 @@ def _check_room(spec: SandboxSpec) -> None:
 
 def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
     uid = os.geteuid()
+    if spec.programs and spec.level == NO_USERNS:
+        raise SandboxUnavailable(
+            "programs",
+            f"{spec.app} executes programs, and at {NO_USERNS} nothing bounds what they leave running",
+            "use a host that can build strict, or remove `programs` from the manifest",
+        )
+    if spec.programs and not can_count():
+        raise SandboxUnavailable(
+            "programs",
+            f"the kernel does not say which processes {spec.app} starts, so their memory cannot be bounded",
+            "boot a kernel with CONFIG_PROC_CHILDREN, or remove `programs` from the manifest",
+        )
     if uid == 0 and spec.uid is None:
         raise SandboxUnavailable(
             "uid", "the hub is root and the spoke was given no uid of its own", "set one, as `spoke_uid` chooses it"
@@ -205,7 +220,7 @@ async def start(
             await remains.enter(channels)
             channels.send(setup.encode(document))
             executes = document["command"] is not None
-            pid, report = await _judged(spec, channels, remains, uid, gid, command=executes)
+            pid, report = await _judged(spec, channels, remains, uid, gid)
             channels.send(b"g")
             _, ready = await channels.receive()
             if executes and not ready:
@@ -227,9 +242,9 @@ async def start(
 
 
 async def _judged(
-    spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int, *, command: bool
+    spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int
 ) -> tuple[int, SandboxReport]:
-    pid, message = await channels.receive()
+    pid, message = await _first_report(spec, channels, remains)
     if not message:
         await remains.wait()
         raise explain(remains.tail.lines())
@@ -238,6 +253,7 @@ async def _judged(
         raise SandboxUnavailable(missing["layer"], missing["why"], missing["mend"])
     try:
         outside = remains.look(pid)
+        wrong = listener.fault(remains.listener, pid=pid, pidfd=remains.held()) if spec.listens else ""
     except (OSError, KeyError, ValueError) as error:
         raise SandboxUnavailable(
             "inspection",
@@ -252,11 +268,12 @@ async def _judged(
         level=spec.level,
         landlock_abi=document["landlock_abi"],
         canaries=canaries,
-        required=names(spec.level, proc=spec.proc, command=command),
+        required=names(spec.level, proc=spec.proc, profile=spec.profile),
         outside=outside,
         uid=uid,
         gid=gid,
         own_uid=spec.uid is not None,
+        listener_fault=wrong,
     )
     if group := remains.group:
         report = replace(report, cgroup=group.layer, breaches=report.breaches + group.breaches(pid))
@@ -265,6 +282,13 @@ async def _judged(
     if report.breaches:
         raise CanaryFailed(report)
     return pid, report
+
+
+async def _first_report(spec: SandboxSpec, channels: Channels, remains: Remains) -> tuple[int, bytes]:
+    if not spec.listens:
+        return await channels.receive()
+    pid, message, remains.listener = await channels.receive_with_socket()
+    return await channels.receive() if message == LISTENER else (pid, message)
 
 
 async def _not_ready(spec: SandboxSpec, remains: Remains, message: bytes) -> NoReturn:

@@ -95,6 +95,7 @@ def judge(
     uid: int,
     gid: int,
     own_uid: bool = True,
+    listener_fault: str = "",
 ) -> SandboxReport:
     """Compare what was found with what must be.
 
@@ -107,6 +108,7 @@ def judge(
         uid: The host uid that the spoke must have.
         gid: The host gid that the spoke must have.
         own_uid: Whether the spoke was given a uid by root, which also took its bounding set away.
+        listener_fault: What is wrong with the listener that it handed over, if it should have one.
     """
     breaches = [
         f"canary {canary.name}: answered {canary.answer}, not {' or '.join(canary.expected)}"
@@ -124,6 +126,8 @@ def judge(
     if level == STRICT:
         breaches += [f"the {name} namespace is the hub's own" for name in outside.shared_namespaces]
         breaches += [f"the {name} namespace is not the one made for it" for name in outside.strange_namespaces]
+    if listener_fault:
+        breaches.append(listener_fault)
     return SandboxReport(
         level=level, landlock_abi=landlock_abi, canaries=canaries, outside=outside, breaches=tuple(breaches)
     )

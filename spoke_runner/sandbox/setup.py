@@ -12,38 +12,34 @@ from pathlib import Path
 from typing import Any, Final
 
 from spoke_runner.sandbox.errors import SandboxUnavailable
+from spoke_runner.sandbox.own_program import OwnProgram
 from spoke_runner.sandbox.places import (
     APP_DIR,
     DATA_DIR,
     PACKAGES_DIR,
     PROJECT_DIR,
+    PROXY_HOST,
+    PROXY_PORT,
+    PROXY_VARIABLES,
     SOCKET_DIR,
     SOCKET_NAME,
     STRICT,
-    Level,
 )
-from spoke_runner.sandbox.program import Program
 from spoke_runner.sandbox.spec import SandboxSpec
 
 # Not all of /proc/self: its `mountinfo` tells where the hub keeps its files.
 _OWN_FACTS: Final = ("/proc/self/stat", "/proc/self/statm", "/proc/self/status")
 _FILTERS: Final = Path(__file__).parent / "seccomp"
-_PROFILES: Final[dict[Level, str]] = {"strict": "plain", "no-userns": "no-userns", "none": "plain"}
-_COMMAND_PROFILES: Final[dict[Level, str]] = {"strict": "command", "no-userns": "command-no-userns", "none": "command"}
+_PROXY: Final = f"http://{PROXY_HOST}:{PROXY_PORT}"
 
 
-def filter_name(level: Level = STRICT, *, command: bool = False) -> str:
-    """Return the file name of this machine's seccomp filter.
-
-    Args:
-        level: The level.
-        command: Whether the first stage executes a program.
+def filter_name(profile: str = "plain") -> str:
+    """Return the file name of a seccomp filter for this machine.
 
     Raises:
         SandboxUnavailable: There is none for this architecture.
     """
     machine = os.uname().machine
-    profile = (_COMMAND_PROFILES if command else _PROFILES)[level]
     name = f"{profile}-{machine}.bpf"
     if not (_FILTERS / name).is_file():
         known = ", ".join(sorted(path.stem.removeprefix("plain-") for path in _FILTERS.glob("plain-*.bpf")))
@@ -52,7 +48,7 @@ def filter_name(level: Level = STRICT, *, command: bool = False) -> str:
 
 
 def setup(
-    spec: SandboxSpec, *, entry: str | Program, report_fd: int, seccomp_filter: str, other_threads: int = 0
+    spec: SandboxSpec, *, entry: str | OwnProgram, report_fd: int, seccomp_filter: str, other_threads: int = 0
 ) -> dict[str, Any]:
     """Return the set-up of the first stage.
 
@@ -74,10 +70,12 @@ def setup(
     }
     return {
         "level": spec.level,
+        "profile": spec.profile,
         "proc": spec.proc,
         "own_uid": spec.uid is not None,
         "entry": entry if isinstance(entry, str) else "",
-        "command": None if isinstance(entry, str) else _command(entry, places, strict=strict),
+        "command": None if isinstance(entry, str) else _command(spec, entry, places),
+        "reaper": bool(spec.programs),
         **places,
         "report_fd": report_fd,
         "filter": str(project / "sandbox" / "seccomp" / seccomp_filter),
@@ -87,26 +85,39 @@ def setup(
             "open_files": limits.open_files,
             "processes": limits.processes + other_threads,
         },
+        # Not ALL_PROXY: the hub's proxy speaks HTTP, and who would use it for more is better told that there is no way.
+        "environment": _proxies(spec),
+        "port": PROXY_PORT if spec.listens else None,
         "grants": {
             "list": _listed(spec),
-            "read": [*_runtime(spec), places["app_dir"], *(_OWN_FACTS if spec.proc else ())],
+            "read": [
+                *_runtime(spec),
+                *(str(mount.target) for mount in spec.shown),
+                places["app_dir"],
+                *(_OWN_FACTS if spec.proc else ()),
+            ],
+            "execute": [*_executed(spec), *(() if isinstance(entry, str) else entry.executed)],
             # Without namespaces /tmp is everybody's, and temporary files go to the data directory.
             "write": [places["data_dir"], *(["/tmp"] if strict else [])],  # noqa: S108 - the spoke's own
             "listen": [places["socket_dir"]],
             "read_device": ["/dev/random", "/dev/urandom"],
             "write_device": ["/dev/null", "/dev/full"],
-            **({} if isinstance(entry, str) else {"execute": list(entry.executed)}),
         },
     }
 
 
-def _command(program: Program, places: dict[str, str], *, strict: bool) -> dict[str, Any]:
+def _proxies(spec: SandboxSpec) -> dict[str, str]:
+    return dict.fromkeys(PROXY_VARIABLES, _PROXY) if spec.listens else {}
+
+
+def _command(spec: SandboxSpec, program: OwnProgram, places: dict[str, str]) -> dict[str, Any]:
     """Return what the first stage executes, and the whole of the environment that it gives it."""
     environment = {
         "SPOKEGATE_SOCKET": f"{places['socket_dir']}/{SOCKET_NAME}",
         "SPOKEGATE_DATA_DIR": places["data_dir"],
         "HOME": places["data_dir"],
-        "TMPDIR": "/tmp" if strict else places["data_dir"],  # noqa: S108 - the spoke's own
+        "TMPDIR": "/tmp" if spec.level == STRICT else places["data_dir"],  # noqa: S108 - the spoke's own
+        **_proxies(spec),
     }
     return {"words": list(program.words), "environment": environment}
 
@@ -124,6 +135,12 @@ def _listed(spec: SandboxSpec) -> list[str]:
     if spec.level == STRICT or PACKAGES_DIR / "hub" not in spec.python.hidden:
         return []
     return [str(mount.source) for mount in spec.python.mounts if mount.target == PACKAGES_DIR]
+
+
+def _executed(spec: SandboxSpec) -> list[str]:
+    """Return what may be executed: the programs, and what the kernel starts them by."""
+    loaders = {str(program.loader) for program in spec.programs if program.loader is not None}
+    return [*(str(program.path) for program in spec.programs), *sorted(loaders)]
 
 
 def encode(document: dict[str, Any]) -> bytes:

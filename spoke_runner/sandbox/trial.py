@@ -160,7 +160,7 @@ def _held(version: str, footing: Footing) -> list[Layer]:
         "capabilities": "none in any of the five sets" if not report.outside.capabilities["CapBnd"] else "none held",
         "no_new_privs": "set",
         "landlock": f"ABI {report.landlock_abi}",
-        "seccomp": f"allow-list {filter_name(footing.level)}",
+        "seccomp": f"allow-list {filter_name('plain' if footing.level == STRICT else footing.level)}",
         "canaries": f"{len(report.canaries)} forbidden acts tried inside, all refused",
     }
     layers = [Layer(name=name, in_force=True, detail=details[name]) for name in _LAYERS[footing.level]]

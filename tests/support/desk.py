@@ -27,6 +27,8 @@ from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Delivered, Limits, Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
+from hub.spokes.egress.connector import EgressConnector
+from hub.spokes.egress.proxy import Connects
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, RegisteredApp, Registry
 from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
@@ -53,6 +55,7 @@ class Desk:
     grants: GrantStore
     audit: AuditLog
     engine: Engine
+    kept: KeptLabels
     session: SessionState
 
     async def invoke(
@@ -107,7 +110,7 @@ class LocalSpokes:
         self._spokes: dict[str, Spoke] = {}
         self._servers: list[grpc.aio.Server] = []
 
-    async def acquire(self, app: RegisteredApp, *, user: str, session: str) -> Spoke:
+    async def acquire(self, app: RegisteredApp, *, user: str, session: str, connects: Connects) -> Spoke:
         if app.name not in self._apps:
             raise SpokeUnavailable(f"{app.name}: has no code")
         if app.name not in self._spokes:
@@ -148,6 +151,7 @@ async def desk(
     installed: Sequence[Installed],
     code: Mapping[str, App],
     pdp: FakePdp | None = None,
+    connector: EgressConnector | None = None,
     location: Path | str | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
@@ -170,10 +174,11 @@ async def desk(
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
+            connector=connector or EgressConnector(),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))
-        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, session)
+        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, kept, session)
 
 
 def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any) -> Grant:

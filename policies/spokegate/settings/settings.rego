@@ -70,6 +70,7 @@ switchable := {
 	"budgets",
 	"direct",
 	"discovery",
+	"egress",
 	"flows",
 	"influence",
 	"irreversible",

@@ -22,6 +22,7 @@ from typing import Any, Final, NoReturn
 
 from spoke_runner.sandbox.inside.canaries import try_all
 from spoke_runner.sandbox.inside.kernel import LayerMissing
+from spoke_runner.sandbox.inside.reaper import stay_as_reaper
 from spoke_runner.sandbox.inside.seal import REPORT_FD, arrive, seal
 
 _MAX_SETUP_BYTES: Final = 65536
@@ -43,7 +44,7 @@ def main(*, pid: int = 1) -> None:
     except LayerMissing as missing:
         _report(setup, {"missing": {"layer": missing.layer, "why": missing.why, "mend": missing.mend}})
         sys.exit(_NO_GO)
-    canaries = try_all(setup["level"], proc=setup["proc"], pid=pid, command=setup["command"] is not None)
+    canaries = try_all(setup, landlock_abi=landlock_abi, pid=pid)
     _report(
         setup,
         {
@@ -57,6 +58,9 @@ def main(*, pid: int = 1) -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    if setup["reaper"] and setup["level"] == "strict":
+        # Elsewhere it would be no first process, and with it nothing would end.
+        stay_as_reaper()
     if setup["command"] is not None:
         _execute(setup["command"])
     _serve(setup)

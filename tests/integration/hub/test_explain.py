@@ -95,7 +95,7 @@ async def test_a_count_is_lowered_no_further_than_it_takes(tmp_path: Path) -> No
             await session.invoke("vault.runs", {})
         error = await refused(session.invoke("vault.runs", {}))
         of = await hub.client.explain(error.decision_id)
-        assert changes(of) == {"if the session had called vault.runs at most 3 times": "allow"}
+        assert changes(of) == {"if the session had asked for vault.runs at most 3 times": "allow"}
 
 
 async def test_policies_that_have_changed_since_are_said_to_have_and_what_they_would_decide(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
-"""Spokes whose app is a program of its own, executed by the first stage."""
+"""Apps that execute programs of the host: these and no others, bounded in sum, and gone with their spoke."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,19 +12,21 @@ from typing import Any
 import grpc
 import pytest
 
-from spoke_runner.sandbox import CanaryFailed, SandboxSpec, SpokeProcess, SpokeStartFailed, discover_python, launch
-from spoke_runner.sandbox import command as commands
-from spoke_runner.sandbox.diagnosis import find_tools
-from spoke_runner.sandbox.escape import ACTS
-from spoke_runner.sandbox.escape.suite import APP, run_in
-from spoke_runner.sandbox.escape.world import world_outside
-from spoke_runner.sandbox.inside.canaries import names
-from spoke_runner.sandbox.launcher import start
-from spoke_runner.sandbox.ownership import give
-from spoke_runner.sandbox.program import find
-from spoke_runner.sandbox.setup import filter_name, setup
-from tests.integration.sandbox.spokes import APPS, Workshop, call, processes_of, workshop
-from tests.support.programs import as_program, serve_script
+from spoke_runner.sandbox import (
+    Limits,
+    SandboxUnavailable,
+    SpokeProcess,
+    Zygote,
+    ZygoteUnavailable,
+    find_host_programs,
+    launch,
+)
+from tests.integration.sandbox.spokes import APPS, Workshop, call, processes_of, running, workshop
+
+ENTRY = "outgoing:app"
+MEBIBYTE = 1 << 20
+PROGRAMS = ("/bin/sh", "/usr/bin/head", "/usr/bin/setsid", "/usr/bin/sleep", "/usr/bin/tail")
+LIMITS = Limits(memory_bytes=160 * MEBIBYTE, processes=40)
 
 
 @pytest.fixture
@@ -31,184 +36,121 @@ def shop() -> Iterator[Workshop]:
         assert processes_of(made.root) == []
 
 
-def app(shop: Workshop, name: str, **options: str) -> Path:
-    shop.root.chmod(0o755)
-    return as_program(APPS / name, shop.root / "apps", **options)
+@pytest.fixture
+async def spoke(shop: Workshop) -> AsyncIterator[SpokeProcess]:
+    spec = replace(shop.spec(APPS / "outgoing", limits=LIMITS), programs=find_host_programs(PROGRAMS))
+    async with running(spec, ENTRY) as started:
+        yield started
 
 
-async def test_a_program_serves_with_every_wall_in_force(shop: Workshop) -> None:
-    spoke = await launch(shop.spec(app(shop, "plain")), entry=("./serve", "plain:app"))
-    try:
-        assert spoke.report.breaches == ()
-        assert tuple(canary.name for canary in spoke.report.canaries) == names("strict", command=True)
-        assert await call(spoke, "echo", text="hello") == {"text": "hello"}
-        status = Path(f"/proc/{spoke.pid}/status").read_text()
-        assert "Seccomp:\t2" in status
-        assert "NoNewPrivs:\t1" in status
-    finally:
-        await spoke.kill()
+def inside(spoke: SpokeProcess) -> list[int]:
+    """Return the host's pids of all processes in a spoke's pid namespace."""
+    mine = Path(f"/proc/{spoke.pid}/ns/pid").readlink()
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and (entry / "ns" / "pid").readlink() == mine:
+                found.append(int(entry.name))
+    return found
 
 
-async def test_a_program_gets_the_named_variables_and_no_others(shop: Workshop) -> None:
-    spoke = await launch(shop.spec(app(shop, "plain")), entry=("./serve", "plain:app"))
-    try:
-        seen = Path(f"/proc/{spoke.pid}/environ").read_text().split("\0")
-        assert sorted(item for item in seen if item) == [
-            "HOME=/data",
-            "SPOKEGATE_DATA_DIR=/data",
-            "SPOKEGATE_SOCKET=/run/spoke/spoke.sock",
-            "TMPDIR=/tmp",
-        ]
-    finally:
-        await spoke.kill()
+async def test_a_listed_program_runs_and_passes_through_pipes(spoke: SpokeProcess) -> None:
+    ended = await call(spoke, "run", line=["/bin/sh", "-c", "echo one; echo two | /usr/bin/head -c 2; exit 7"])
+
+    assert ended == {"code": 7, "out": "one\ntw", "err": ""}
 
 
-@pytest.mark.parametrize(
-    ("function", "path"),
-    [("execute", "/app/other"), ("execute", "/bin/sh"), ("execute_a_copy", "/app/serve")],
-)
-async def test_a_program_can_execute_no_other(shop: Workshop, function: str, path: str) -> None:
-    directory = other_beside(app(shop, "executes"))
-    spoke = await launch(shop.spec(directory), entry=("./serve", "executes:app"))
-    try:
-        assert (await call(spoke, function, path=path))["answer"] in ("EACCES", "ENOENT")
-        assert (await call(spoke, "execute", path=str(directory)))["answer"] == "ENOENT"
-    finally:
-        await spoke.kill()
+async def test_no_other_program_runs(spoke: SpokeProcess) -> None:
+    python = str(Path(sys.executable).resolve())
+    own = (await call(spoke, "write_program", content="#!/bin/sh\necho escaped\n"))["path"]
+
+    for line in ([own], [python, "-c", "print(1)"], ["/proc/self/exe"]):
+        assert await call(spoke, "run", line=line) == {"error": "Permission denied"}, line
+    assert await call(spoke, "run", line=["/usr/bin/sort"]) == {"error": "No such file or directory"}
+    # A child is as little allowed as its parent.
+    ended = await call(spoke, "run", line=["/bin/sh", "-c", own])
+    assert ended["out"] == ""
+    assert "Permission denied" in ended["err"]
+    # What a listed program reads, it reads behind the same walls.
+    assert (await call(spoke, "run", line=["/bin/sh", own]))["out"] == "escaped\n"
+    assert (await call(spoke, "run", line=["/usr/bin/head", "/etc/passwd"]))["code"] != 0
 
 
-@pytest.mark.parametrize("function", ["execute", "execute_a_copy"])
-async def test_without_walls_a_program_executes_any_other(shop: Workshop, function: str) -> None:
-    directory = other_beside(app(shop, "executes", script=serve_script(moved=False)))
-    spec = replace(shop.spec(directory), level="none")
-    spoke = await launch(spec, entry=("./serve", "executes:app"))
-    try:
-        with pytest.raises(grpc.aio.AioRpcError):
-            await call(spoke, function, path=str(directory / "other"))
-        assert await spoke.wait() == 7
-    finally:
-        await spoke.kill()
+async def test_without_programs_nothing_runs(shop: Workshop) -> None:
+    async with running(shop.spec(APPS / "outgoing"), ENTRY) as spoke:
+        assert "Operation not permitted" in str(await call(spoke, "run", line=["/bin/sh", "-c", "echo"]))
 
 
-async def test_a_program_can_execute_itself_again(shop: Workshop) -> None:
-    spoke = await launch(shop.spec(app(shop, "executes")), entry=("./serve", "executes:app"))
-    try:
-        with pytest.raises(grpc.aio.AioRpcError):
-            await call(spoke, "execute", path="/app/serve")
-        # It ran again, and ended by itself for want of its argument.
-        assert await spoke.wait() == 1
-        assert any("IndexError" in line for line in spoke.logs)
-    finally:
-        await spoke.kill()
+async def script(spoke: SpokeProcess, text: str) -> Any:
+    return await call(spoke, "run", line=["/bin/sh", "-c", text])
 
 
-def other_beside(directory: Path) -> Path:
-    (directory / "other").write_text("#!/bin/sh\nexit 7\n")
-    (directory / "other").chmod(0o755)
-    return directory
+def repeated(count: int, deed: str) -> str:
+    return f"i=0; while [ $i -lt {count} ]; do {deed} i=$((i+1)); echo $i; done"
 
 
-@pytest.mark.parametrize(
-    ("program", "content", "mode", "says"),
-    [
-        ("./missing", "", 0o755, "there is no program"),
-        ("../serve", "", 0o755, "is not of the form ./path"),
-        ("/bin/true", "", 0o755, "is not of the form ./path"),
-        ("./own", "#!/bin/sh\n", 0o600, "chmod a\\+x"),
-        ("./own", "echo hello\n", 0o755, "neither a 64-bit ELF file nor a script"),
-        ("./own", "#!/usr/bin/env python3\n", 0o755, "is run by /usr/bin/env, which the sandbox does not show"),
-        ("./own", "#!\n", 0o755, "is run by nothing"),
-        ("./own", "\x7fELF\x02", 0o755, "cannot be run as a program"),
-    ],
-)
-async def test_a_program_that_cannot_run_is_refused_with_the_mend(
-    shop: Workshop, program: str, content: str, mode: int, says: str
-) -> None:
-    directory = app(shop, "plain")
-    (directory / "own").write_text(content)
-    (directory / "own").chmod(mode)
+async def test_what_is_left_behind_is_reaped(spoke: SpokeProcess) -> None:
+    # Three times what the limit has room for: each shell ends before the child that it leaves.
+    left = await script(spoke, repeated(3 * LIMITS.processes, "/bin/sh -c '/usr/bin/head /dev/null &';"))
 
-    with pytest.raises(SpokeStartFailed, match=says):
-        await launch(shop.spec(directory), entry=(program,))
+    assert (left["code"], left["out"].split()[-1]) == (0, "120")
+    async with asyncio.timeout(5):
+        while len(inside(spoke)) > 2:  # noqa: ASYNC110 - what happens in other processes sets no event here
+            await asyncio.sleep(0.01)
 
 
-async def test_a_link_is_no_program_of_the_app(shop: Workshop) -> None:
-    directory = app(shop, "plain")
-    (directory / "link").symlink_to("/bin/true")
+async def test_processes_and_threads_end_at_their_limit_in_sum(spoke: SpokeProcess) -> None:
+    ended = await script(spoke, repeated(100, "/usr/bin/sleep 1 >/dev/null 2>&1 &"))
 
-    with pytest.raises(SpokeStartFailed, match="not a regular file of the app"):
-        await launch(shop.spec(directory), entry=("./link",))
-
-
-SILENT = "import time; time.sleep(60)"
-DEAF = """import os, sys, time, socket
-end = socket.socket(socket.AF_UNIX)
-end.bind(os.environ["SPOKEGATE_SOCKET"])
-end.listen()
-time.sleep(60)"""
-WITHOUT_HEALTH = """import os, sys, time
-sys.path += {path!r}
-import grpc, concurrent.futures
-server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
-server.add_insecure_port("unix:" + os.environ["SPOKEGATE_SOCKET"])
-server.start()
-time.sleep(60)"""
+    assert ended["code"] != 0
+    assert "Cannot fork" in ended["err"]
+    assert 4 < int(ended["out"].split()[-1]) < LIMITS.processes
+    await asyncio.sleep(1.2)
+    assert (await script(spoke, "exit 0"))["code"] == 0
 
 
-@pytest.mark.parametrize(
-    ("code", "says"),
-    [
-        ("import sys; print('no luck'); sys.exit(5)", "ended with code 5"),
-        (SILENT, "was not ready in"),
-        (DEAF, "was not ready in"),
-        (WITHOUT_HEALTH, "must serve grpc.health.v1"),
-    ],
-)
-async def test_a_program_that_does_not_come_up_is_ended_and_the_start_says_how(
-    shop: Workshop, code: str, says: str
-) -> None:
-    python = discover_python()
-    script = f"#!{python.executable} -ISBu\n" + code.replace("{path!r}", repr([str(p) for p in python.import_path]))
-    directory = app(shop, "plain", script=script)
+async def test_memory_ends_at_its_limit_in_sum(spoke: SpokeProcess) -> None:
+    # Each `tail` keeps what it has read until there is no more, and stays below what one process may have.
+    holding = "(/usr/bin/head -c 60000000 /dev/urandom; /usr/bin/sleep 8) | /usr/bin/tail -c 60000000 >/dev/null"
+    with suppress(grpc.aio.AioRpcError):
+        await script(spoke, f"{holding} & {holding} & {holding} & {holding} & wait")
+    async with asyncio.timeout(5):
+        await spoke.wait()
 
-    with pytest.raises(SpokeStartFailed, match=says) as caught:
-        await launch(shop.spec(directory), entry=("./serve",), timeout_seconds=3)
-    if "no luck" in code:
-        assert caught.value.logs == ("no luck",)
+    assert spoke.ended_because == "its processes together hold more memory than its limit of 160 MiB"
 
 
-async def test_a_directory_that_it_may_write_and_execute_is_noticed(shop: Workshop) -> None:
-    spec = shop.spec(app(shop, "plain"))
-    if spec.uid is not None:
-        give(spec.data_dir, spec.uid)
-        give(spec.socket_dir, spec.uid)
-    covers = commands.closed_directories(commands.sources(spec), spec.uid) if spec.uid is not None else ()
-    program = find(spec, ("./serve", "plain:app"))
+@pytest.mark.parametrize("how", ["killed", "ended by the app", "killed from outside"])
+async def test_with_the_spoke_everything_that_it_left_running_ends(spoke: SpokeProcess, how: str) -> None:
+    sleeper = "/usr/bin/sleep 600 >/dev/null 2>&1 &"
+    assert (await script(spoke, f"trap '' TERM INT HUP; /usr/bin/setsid {sleeper} {sleeper}"))["code"] == 0
+    pids = inside(spoke)
+    assert len(pids) == 4
 
-    def recipe(report_fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
-        bpf = filter_name(command=True)
-        document = setup(spec, entry=program, report_fd=report_fd, seccomp_filter=bpf)
-        document["grants"]["execute"].append("/data")
-        return commands.argv(spec, tools=find_tools(), covers=covers), document
+    if how == "ended by the app":
+        # The first process is out of its reach, and the app's own is not.
+        with suppress(grpc.aio.AioRpcError):
+            await script(spoke, "kill -9 1; kill -9 $PPID")
+        assert await spoke.wait() == 128 + 9
+    elif how == "killed from outside":
+        os.kill(spoke.pid, 9)
+    await spoke.kill()
 
-    gid = spec.uid or os.getegid()
-    with pytest.raises(CanaryFailed) as caught:
-        await start(spec, recipe, uid=spec.uid or os.geteuid(), gid=gid, timeout_seconds=20)
-    assert [line for line in caught.value.report.breaches if "execute_written" in line] != []
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-@pytest.mark.timeout(60)
-async def test_every_hostile_act_is_stopped_in_a_program_too(shop: Workshop) -> None:
-    # The acts are those of tests/attack/sandbox, whose controls hold for them here as well: they run without any spoke.
-    shop.root.chmod(0o755)
-    directory = as_program(APP, shop.root / "apps")
+async def test_without_a_sandbox_nothing_outlives_the_spoke_either(shop: Workshop) -> None:
+    spec = replace(shop.spec(APPS / "outgoing"), level="none", programs=find_host_programs(["/bin/sh"]))
+    spoke = await launch(spec, entry=ENTRY)
+    assert (await script(spoke, "exit 3"))["code"] == 3
+    await spoke.kill()
 
-    async def launch_program(spec: SandboxSpec, *, entry: str) -> SpokeProcess:
-        return await launch(replace(spec, app_dir=directory), entry=("./serve", entry))
 
-    with world_outside(shop.root) as world:
-        # Its own interpreter it can execute: see above.
-        outcomes = await run_in(shop.root, world, "strict", start=launch_program, left_out=frozenset({"execute"}))
+async def test_programs_are_for_cold_starts_at_strict_only(shop: Workshop) -> None:
+    spec = replace(shop.spec(APPS / "outgoing"), programs=find_host_programs(["/bin/sh"]))
 
-    assert [outcome for outcome in outcomes if not outcome.blocked] == []
-    assert sorted(outcome.act for outcome in outcomes) == sorted(ACTS.keys() - {"execute"})
+    with pytest.raises(SandboxUnavailable, match="nothing bounds what they leave running"):
+        await launch(replace(spec, level="no-userns"), entry=ENTRY)
+    async with Zygote() as zygote:
+        with pytest.raises(ZygoteUnavailable, match="executes programs"):
+            await zygote.launch(spec, entry=ENTRY)

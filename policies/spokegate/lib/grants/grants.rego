@@ -40,7 +40,8 @@ labels_within(labels) if {
 # scope: document
 # description: >-
 #   Once: the very arguments. Session: every control argument has the value that the grant names; never for what cannot
-#   be undone. Any other scope counts for nothing.
+#   be undone. A connection has no control arguments: what steers it is its host, which every grant is bound to. Any
+#   other scope counts for nothing.
 in_scope(grant) if {
 	grant.scope == "once"
 	grant.arguments_digest == input.context.arguments_digest
@@ -58,15 +59,23 @@ in_scope(grant) if {
 	}
 }
 
+in_scope(grant) if {
+	grant.scope == "session"
+	request.connects
+	object.get(grant, "constraint", {}) == {}
+}
+
 # METADATA
 # title: Scopes on offer
 # scope: document
 # description: >-
 #   A grant for the session is offered where it could cover the access request that is asked about: what can be undone,
-#   with every control argument present.
+#   with every control argument present, or a connection.
 default scopes := ["once"]
 
 scopes := ["once", "session"] if {
 	request.reversible
 	controls.complete
 }
+
+scopes := ["once", "session"] if request.connects

@@ -18,6 +18,14 @@ about(asks) := {
 	"scopes": grants.scopes,
 }
 
-title := reasons.filled("Let {caller} use {function}?", {}) if not request.by_user
+title := reasons.filled("Let {caller} use {function}?", {}) if {
+	not request.by_user
+	not request.connects
+}
+
+title := reasons.filled("Let {caller} connect to {function}?", {}) if {
+	not request.by_user
+	request.connects
+}
 
 title := reasons.filled("Use {function}?", {}) if request.by_user

@@ -28,7 +28,7 @@ deny contains reason if {
 
 # METADATA
 # title: Function used up
-# description: The session has called {function} more than {limit} times.
+# description: The session has asked for {function} more than {limit} times.
 # custom:
 #   code: budgets.function
 deny contains reason if {

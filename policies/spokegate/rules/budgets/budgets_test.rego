@@ -18,7 +18,7 @@ session := {
 
 function := {
 	"code": "budgets.function",
-	"message": "The session has called archive.find more than 500 times.",
+	"message": "The session has asked for archive.find more than 500 times.",
 	"rule": "spokegate.rules.budgets",
 }
 

@@ -18,7 +18,7 @@ deny contains reason if {
 
 # METADATA
 # title: Function called too fast
-# description: The session has called {function} more than {limit} times within a minute.
+# description: The session has asked for {function} more than {limit} times within a minute.
 # custom:
 #   code: rate.function
 deny contains reason if {

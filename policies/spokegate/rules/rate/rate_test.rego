@@ -12,7 +12,7 @@ session := {
 
 function := {
 	"code": "rate.function",
-	"message": "The session has called archive.find more than 240 times within a minute.",
+	"message": "The session has asked for archive.find more than 240 times within a minute.",
 	"rule": "spokegate.rules.rate",
 }
 

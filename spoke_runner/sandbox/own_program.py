@@ -38,7 +38,7 @@ _PROGRAM_HEADER: Final = struct.Struct("<I4xQ16xQ")  # p_type, p_offset, p_files
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class OwnProgram:
     """What the first stage executes, by the paths of the inside.
 
     Attributes:
@@ -50,7 +50,7 @@ class Program:
     executed: tuple[str, ...]
 
 
-def find(spec: SandboxSpec, command: Command) -> Program:
+def find_own_program(spec: SandboxSpec, command: Command) -> OwnProgram:
     """Return the program of a command.
 
     Raises:
@@ -67,7 +67,7 @@ def find(spec: SandboxSpec, command: Command) -> Program:
             path = _shown(spec, command[0], named)
     except (OSError, struct.error) as error:
         raise SpokeStartFailed(f"{spec.app}: {command[0]} cannot be run as a program: {error}") from error
-    return Program((inside, *command[1:]), tuple(executed))
+    return OwnProgram((inside, *command[1:]), tuple(executed))
 
 
 def _below(spec: SandboxSpec, word: str) -> Path:
