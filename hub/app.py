@@ -16,12 +16,15 @@ from hub.edge.server import EdgeServers, private_directory
 from hub.edge.service import Backend
 from hub.errors import SpokegateError
 from hub.mediation.consent import Prompts
+from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Limits, Mediator
+from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import OpaPdp
 from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
+from hub.opa.rules import RuleNotes
 from hub.sessions.session import Sessions
 from hub.spokes.egress.addresses import parse_socket_address
 from hub.spokes.egress.connector import EgressConnector
@@ -142,6 +145,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         grants = GrantStore(engine, audit)
         kept = KeptLabels(DataLabelStore(engine, audit, hub=config.name))
         prompts = Prompts()
+        payloads = Payloads(in_log=config.audit.payloads)
         mediator = Mediator(
             registry=registry,
             pdp=pdp,
@@ -153,6 +157,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             forwarder=Forwarder(),
             connector=egress,
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
+            payloads=payloads,
         )
         sessions = await stack.enter_async_context(
             Sessions(
@@ -165,11 +170,19 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                 idle_seconds=config.limits.session_idle_seconds,
             )
         )
+        explainer = Explainer(audit=audit, pdp=pdp, payloads=payloads, notes=RuleNotes(opa_binary.path, bundle))
         watcher = asyncio.create_task(_follow_policies(bundle, record))
         stack.push_async_callback(_cancelled, watcher)
         edge = await stack.enter_async_context(
             EdgeServers(
-                Backend(sessions=sessions, prompts=prompts, registry=registry, grants=grants, audit=audit),
+                Backend(
+                    sessions=sessions,
+                    prompts=prompts,
+                    registry=registry,
+                    grants=grants,
+                    audit=audit,
+                    explainer=explainer,
+                ),
                 clients=config.clients,
                 directory=runtime,
                 call_seconds=config.limits.call_seconds,

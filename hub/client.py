@@ -154,9 +154,11 @@ class HubClient:
             reply = await self._stub.ListApps(hub_pb2.ListAppsRequest(), timeout=_QUICK_SECONDS)
         return list(reply.apps)
 
-    async def decisions(self, *, session_id: str = "", limit: int = 50) -> list[decision_pb2.DecisionRecord]:
-        """List the user's decisions, newest first."""
-        request = hub_pb2.ListDecisionsRequest(session_id=session_id, page_size=limit)
+    async def decisions(
+        self, *, session_id: str = "", limit: int = 50, diverging: bool = False
+    ) -> list[decision_pb2.DecisionRecord]:
+        """List the user's decisions, newest first; with `diverging` those that log-only packages would change."""
+        request = hub_pb2.ListDecisionsRequest(session_id=session_id, page_size=limit, diverging=diverging)
         with _errors():
             reply = await self._stub.ListDecisions(request, timeout=_QUICK_SECONDS)
         return list(reply.decisions)

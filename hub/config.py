@@ -73,6 +73,15 @@ class SandboxConfig(_Document):
     )
 
 
+class AuditConfig(_Document):
+    """What the audit log holds."""
+
+    payloads: bool = Field(
+        default=False,
+        description="Whether it keeps the arguments and results that were decided on, not only their digests.",
+    )
+
+
 class EgressConfig(_Document):
     """What spokes may reach outside, besides what the policies say, and how much of it."""
 
@@ -151,6 +160,7 @@ class Config(_Document):
         description="The sockets for clients; by default one, for the user who runs the hub.",
     )
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
+    audit: AuditConfig = Field(default_factory=AuditConfig, description="What the audit log holds.")
     egress: EgressConfig = Field(default_factory=EgressConfig, description="What spokes may reach outside.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 

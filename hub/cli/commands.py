@@ -138,6 +138,9 @@ def prompts(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> No
 def decisions(
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many, newest first.")] = 20,
     session: Annotated[str, typer.Option("--session", help="Only of this session.")] = "",
+    diverging: Annotated[
+        bool, typer.Option("--diverging", help="Only those that the packages in log-only mode would change.")
+    ] = False,
     socket: SocketOption = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -145,7 +148,7 @@ def decisions(
 
     async def list_decisions() -> None:
         async with HubClient(socket) as client:
-            found = await client.decisions(session_id=session, limit=limit)
+            found = await client.decisions(session_id=session, limit=limit, diverging=diverging)
         if form is Format.JSON:
             print_json([_as_dict(record) for record in found])
             return
@@ -153,6 +156,26 @@ def decisions(
             out.print(_decision_lines(record))
 
     _run(list_decisions(), form)
+
+
+@app.command()
+def explain(
+    decision: Annotated[str, typer.Argument(help="The decision's id.")],
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say why a decision was what it was, and what would have changed it."""
+    from hub.cli import explain as telling
+
+    async def tell() -> None:
+        async with HubClient(socket) as client:
+            explained = await client.explain(decision)
+        if form is Format.JSON:
+            print_json(_as_dict(explained))
+        else:
+            telling.show(out, explained)
+
+    _run(tell(), form)
 
 
 @app.command()
@@ -280,6 +303,7 @@ def _arguments(pairs: list[str], whole: str | None) -> str:
 
 def _decision_lines(record: decision_pb2.DecisionRecord) -> Text:
     effect = record.decision.WhichOneof("effect") or "deny"
+    shadow = record.decision.shadow.WhichOneof("effect") or "deny" if record.decision.HasField("shadow") else effect
     action = "" if record.action == "invoke" else f"{record.action} "
     by = decision_pb2.DecidedBy.Name(record.decided_by).removeprefix("DECIDED_BY_").lower()
     codes = ", ".join(reason.code for reason in record.decision.reasons)
@@ -292,8 +316,16 @@ def _decision_lines(record: decision_pb2.DecisionRecord) -> Text:
         safe(" > ".join(record.chain)),
         (f"  {action}{safe(record.function)}", "bold"),
         (f"  {safe(record.outcome)}  {took}\n", "dim"),
+        *_would_be(record.decision, effect, shadow),
         (f"         {record.decision.decision_id}  {by}  {safe(codes)}", "dim"),
     )
+
+
+def _would_be(decision: decision_pb2.Decision, effect: str, shadow: str) -> list[tuple[str, str]]:
+    if shadow == effect:
+        return []
+    codes = ", ".join(reason.code for reason in decision.shadow.reasons)
+    return [("         would be ", "dim"), (shadow, _EFFECT_STYLES[shadow]), (f"  {safe(codes)}\n", "dim")]
 
 
 def _run(work: Coroutine[Any, Any, None], form: Format) -> None:

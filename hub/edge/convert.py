@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from spokegate.v1 import decision_pb2, error_pb2, hub_pb2
 
 from hub.mediation.consent import Ended, Outcome, Question
+from hub.mediation.explain import Explanation, FiredRule
 from hub.mediation.labels import Labels
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 from hub.store.audit import Recorded
@@ -130,6 +131,48 @@ def record(of: Recorded) -> decision_pb2.DecisionRecord:
     )
 
 
+def explanation(of: Explanation) -> hub_pb2.ExplainDecisionResponse:
+    """Return a decision explained."""
+    document = of.recorded.decision.body["input"]
+    asked = of.asked
+    return hub_pb2.ExplainDecisionResponse(
+        record=record(of.recorded),
+        input_json=json.dumps(document) if document else "",
+        sentence=of.sentence,
+        rules=[_fired_rule(rule) for rule in of.rules],
+        inputs=[
+            hub_pb2.InputFact(pointer=fact.pointer, value_json=json.dumps(fact.value) if fact.known else "")
+            for fact in of.inputs
+        ],
+        asked_again=hub_pb2.AskedAgain(
+            why_not=asked.why_not,
+            policy_revision=asked.policy_revision,
+            now=decision_pb2.Decision(**_settled(asked.now.model_dump(exclude_unset=True)))
+            if asked.now is not None
+            else None,
+            changes=[
+                hub_pb2.DecisiveChange(words=flip.change.words, pointer=flip.change.pointer, effect=flip.effect)
+                for flip in asked.flips
+            ],
+            untried=asked.untried,
+        ),
+    )
+
+
+def _fired_rule(rule: FiredRule) -> hub_pb2.FiredRule:
+    reason = decision_pb2.Reason(code=rule.code, message=rule.message)
+    if rule.note is None:
+        return hub_pb2.FiredRule(reason=reason, shadow=rule.shadow)
+    return hub_pb2.FiredRule(
+        reason=reason,
+        shadow=rule.shadow,
+        title=rule.note.title,
+        description=rule.note.description,
+        file=rule.note.file,
+        line=rule.note.line,
+    )
+
+
 def _function_info(function: RegisteredFunction) -> hub_pb2.FunctionInfo:
     return hub_pb2.FunctionInfo(
         name=function.id,
@@ -146,17 +189,26 @@ def _function_info(function: RegisteredFunction) -> hub_pb2.FunctionInfo:
 
 
 def _decision(decision_id: str, body: dict[str, Any]) -> decision_pb2.Decision:
+    shadow = body.get("shadow")  # rows from before shadow mode lack it
+    return decision_pb2.Decision(
+        decision_id=decision_id,
+        shadow=decision_pb2.Shadow(**_settled(shadow)) if shadow is not None else None,
+        **_settled(body),
+    )
+
+
+def _settled(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a decision and its shadow have in common."""
     effects: dict[str, dict[str, Any]] = {
         "allow": {"allow": decision_pb2.AllowEffect()},
         "ask": {"ask": decision_pb2.AskEffect()},
     }
-    return decision_pb2.Decision(
-        decision_id=decision_id,
-        reasons=[decision_pb2.Reason(**reason) for reason in body["reasons"]],
-        obligations=[_obligation(of) for of in body["obligations"]],
-        review_result=body["review_result"],
-        **effects.get(body["effect"], {"deny": decision_pb2.DenyEffect(hidden=body["hidden"])}),
-    )
+    return {
+        "reasons": [decision_pb2.Reason(**reason) for reason in body["reasons"]],
+        "obligations": [_obligation(of) for of in body["obligations"]],
+        "review_result": body["review_result"],
+        **effects.get(body["effect"], {"deny": decision_pb2.DenyEffect(hidden=body.get("hidden", False))}),
+    }
 
 
 def _obligation(of: dict[str, Any]) -> decision_pb2.Obligation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from hub.edge import convert
 from hub.edge.interceptors import seconds_left
 from hub.errors import RequestInvalid, Unimplemented
 from hub.mediation.consent import Prompts
+from hub.mediation.explain import Explainer
 from hub.mediation.request import GrantScope
 from hub.sessions.session import Sessions
 from hub.spokes.registry import Registry
@@ -40,6 +40,7 @@ class Backend:
     registry: Registry
     grants: GrantStore
     audit: AuditLog
+    explainer: Explainer
 
 
 class HubServicer(hub_pb2_grpc.HubServiceServicer):
@@ -155,6 +156,7 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
             session=request.session_id,
             limit=size + 1,
             before_seq=int(request.page_token) if request.page_token else None,
+            diverging=request.diverging,
         )
         page = found[:size]
         return hub_pb2.ListDecisionsResponse(
@@ -165,12 +167,8 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
     async def ExplainDecision(  # noqa: N802
         self, request: hub_pb2.ExplainDecisionRequest, context: Any
     ) -> hub_pb2.ExplainDecisionResponse:
-        """Give one decision with what it was made on."""
-        recorded = await self._backend.audit.decision(self._user, request.decision_id)
-        document = recorded.decision.body["input"]
-        return hub_pb2.ExplainDecisionResponse(
-            record=convert.record(recorded), input_json=json.dumps(document) if document else ""
-        )
+        """Say why a decision was what it was, and what would have changed it."""
+        return convert.explanation(await self._backend.explainer.explain(self._user, request.decision_id))
 
 
 def _with_time_to_answer(seconds: float) -> float:

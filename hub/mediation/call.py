@@ -7,9 +7,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from hub.errors import SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
 from hub.mediation.labels import NONE, Labels
+from hub.mediation.payloads import PAYLOAD
 from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.egress.exchange import Exchange
@@ -17,9 +19,6 @@ from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
 
 DecidedBy = Literal["rule", "grant", "person", "default", "error"]
-
-# Parts of the access request that hold what was said, not what was decided by; the log keeps their digests.
-_PAYLOAD = ("arguments", "result")
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +33,7 @@ class Call:
     decision_id: str
     started: float
     parent_decision_id: str = ""
+    payload_in_log: bool = False  # whether the log keeps what was said, not only its digest
     target: RegisteredFunction | None = None
     exchange: Exchange | None = None  # action `connect`: what would go over the connection
     max_received_bytes: int | None = None  # action `connect`: what the obligations let come in
@@ -66,16 +66,22 @@ class Call:
                 if decision is not None
                 else [],
                 "review_result": decision.review_result if decision is not None else False,
+                "shadow": decision.shadow.model_dump(exclude_unset=True)
+                if decision is not None and decision.shadow is not None
+                else None,
+                "diverges": decision.diverges if decision is not None else False,
                 "decided_by": self.decided_by,
                 "grant": decision.grant if decision is not None else None,
                 "error": error,
                 "policy_revision": self.verdict.policy_revision if self.verdict is not None else "",
-                "input_digest": schema.digest(_compact(self.document)) if self.document else "",
+                "input_digest": digest_of(self.document) if self.document else "",
                 "arguments_digest": schema.digest(self.arguments_json),
                 "labels": self.labels.to_json(),
                 "latency_seconds": self.verdict.latency_seconds if self.verdict is not None else 0.0,
                 "parent": self.parent_decision_id,
-                "input": {key: value for key, value in self.document.items() if key not in _PAYLOAD},
+                "input": {
+                    key: value for key, value in self.document.items() if self.payload_in_log or key not in PAYLOAD
+                },
             },
         )
 
@@ -91,6 +97,13 @@ class Call:
             },
         )
 
+    def as_ending(self, error: SpokegateError) -> Event:
+        """Return how a call that fails goes on record: as the outcome of its decision, or in the place of one."""
+        if self.recorded:
+            return self.as_outcome(reason_name(error))
+        self.decided_by = "error"
+        return self.as_decision(error=reason_name(error))
+
     def as_notice(self, message: str) -> Event:
         """Return what the policies want the user to be told of the request as an event."""
         return self._event("notice", {"message": message, "function": self.function, "caller": self.caller.id})
@@ -98,6 +111,11 @@ class Call:
     def _event(self, kind: str, body: dict[str, Any]) -> Event:
         session = self.caller.session
         return Event(kind=kind, body=body, decision_id=self.decision_id, session=session.id, user=session.user)
+
+
+def digest_of(document: dict[str, Any]) -> str:
+    """Return the digest of an access request, by which it is on record."""
+    return schema.digest(_compact(document))
 
 
 def _compact(document: dict[str, Any]) -> bytes:

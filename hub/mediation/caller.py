@@ -7,13 +7,15 @@ makes one for a client's connection, the mediator one for each call that it forw
 from __future__ import annotations
 
 import secrets
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.provenance import Evidence
+from hub.mediation.rate import Rate
 from hub.spokes.registry import RegisteredApp
 
 USER = "user"
@@ -43,16 +45,28 @@ class SessionState:
     given: dict[str, Labels] = field(default_factory=dict)
     calls: int = 0
     calls_by_function: Counter[str] = field(default_factory=Counter)
+    rate: Rate = field(default_factory=Rate)
+    rate_by_function: defaultdict[str, Rate] = field(default_factory=lambda: defaultdict(Rate))
     connections: dict[str, set[OpenConnection]] = field(default_factory=dict)
 
     def count(self, function: str) -> None:
         """Count a call that was asked for, whatever comes of it."""
+        now = time.monotonic()
         self.calls += 1
         self.calls_by_function[function] += 1
+        self.rate.count(now)
+        self.rate_by_function[function].count(now)
+
+    def within_a_minute(self, function: str) -> tuple[int, int]:
+        """Return how many calls the last minute saw: of all functions, and of one."""
+        now = time.monotonic()
+        of_function = self.rate_by_function.get(function)
+        return self.rate.within_a_minute(now), of_function.within_a_minute(now) if of_function is not None else 0
 
     def count_connection(self, host: str) -> None:
         """Count a connection that was asked for; it is no call, and uses up no call of the session."""
         self.calls_by_function[host] += 1
+        self.rate_by_function[host].count(time.monotonic())
 
     def labels_of(self, app: str) -> Labels:
         """Return what the session's spoke of an app may know."""

@@ -40,6 +40,7 @@ _ABSENT = object()
 def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
     """Return the whole of what a decision about a call is made on."""
     session = call.caller.session
+    session_minute, function_minute = session.within_a_minute(call.function)
     return AccessRequest(
         version=VERSION,
         subject=Subject(
@@ -62,7 +63,12 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
             labels=_labels_fact(call.labels),
             provenance=session.evidence.of(call.arguments),
             arguments_digest=schema.digest(call.arguments_json),
-            counts=Counts(session=session.calls, function=session.calls_by_function[call.function]),
+            counts=Counts(
+                session=session.calls,
+                function=session.calls_by_function[call.function],
+                session_minute=session_minute,
+                function_minute=function_minute,
+            ),
         ),
         grants=[_grant_fact(grant) for grant in grants],
     )

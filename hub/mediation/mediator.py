@@ -34,7 +34,6 @@ from hub.errors import (
     QuotaExceeded,
     RequestInvalid,
     SpokegateError,
-    reason_name,
 )
 from hub.mediation import describe, obligations, schema
 from hub.mediation.actions import ACTIONS
@@ -44,6 +43,7 @@ from hub.mediation.caller import Caller, OpenConnection, SessionState, new_id
 from hub.mediation.consent import Outcome, Prompts, refusal_of
 from hub.mediation.kept import KeptLabels
 from hub.mediation.labels import NONE, Labels
+from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.egress.connector import EgressConnector
@@ -51,7 +51,7 @@ from hub.spokes.egress.exchange import EgressLimits, Exchange
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
 from hub.spokes.supervisor import Supervisor
-from hub.store.audit import AuditLog, Event
+from hub.store.audit import AuditLog
 from hub.store.grants import Grant, GrantStore
 
 _MAX_NAME_CHARACTERS = 260
@@ -92,6 +92,7 @@ class Mediator:
         forwarder: The door into them; its permits are issued here alone.
         connector: The door out of the system; its permits are issued here alone.
         limits: What is bounded before the policies are asked.
+        payloads: Where what was said in recent requests is held.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Mediator:
         forwarder: Forwarder,
         connector: EgressConnector,
         limits: Limits,
+        payloads: Payloads | None = None,
     ) -> None:
         self._registry = registry
         self._pdp = pdp
@@ -120,6 +122,7 @@ class Mediator:
         self._connector = connector
         self._connect_permits = connector.take_issuer()
         self._limits = limits
+        self._payloads = payloads or Payloads()
 
     @property
     def egress_limits(self) -> EgressLimits:
@@ -173,7 +176,7 @@ class Mediator:
             refusal: SpokegateError = DeadlineExceeded(f"{function}: the deadline passed")
             raise await self._refuse(call, refusal) from error
         except asyncio.CancelledError:
-            self._audit.record_later(_ending(call, Cancelled()))
+            self._audit.record_later(call.as_ending(Cancelled()))
             raise
         except SpokegateError as error:
             raise await self._refuse(call, error) from error
@@ -222,6 +225,7 @@ class Mediator:
             function=function,
             decision_id=new_id("d"),
             started=time.perf_counter(),
+            payload_in_log=self._payloads.in_log,
             exchange=exchange,
             parent_decision_id=reviewed.decision_id if reviewed is not None else "",
             taken_off=reviewed.taken_off if reviewed is not None else NONE,
@@ -317,6 +321,7 @@ class Mediator:
     async def _put_on_record(self, call: Call) -> None:
         # From the moment that it is submitted: a caller that goes away while it is written does not take it back.
         call.recorded = True
+        self._payloads.hold(call.decision_id, call.document, len(call.arguments_json) + len(call.result_json))
         try:
             await self._audit.record(call.as_decision())
         except SpokegateError:
@@ -462,7 +467,7 @@ class Mediator:
         """
         if not error.decision_id:
             error.decision_id = call.decision_id
-        ending = _ending(call, error)
+        ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)
             return error
@@ -472,14 +477,6 @@ class Mediator:
             unrecorded.decision_id = call.decision_id
             return unrecorded
         return error
-
-
-def _ending(call: Call, error: SpokegateError) -> Event:
-    """Return how a call that fails goes on record: as the outcome of its decision, or in the place of one."""
-    if call.recorded:
-        return call.as_outcome(reason_name(error))
-    call.decided_by = "error"
-    return call.as_decision(error=reason_name(error))
 
 
 def _verdict_of(call: Call) -> Verdict:

@@ -49,6 +49,15 @@ class PromptText(_Contract):
     scopes: list[GrantScope] = Field(min_length=1, description="What the person may choose from.")
 
 
+class Shadow(_Contract):
+    """What would have been decided if the packages in log-only mode were enforced; it has no effect."""
+
+    effect: Literal["allow", "deny", "ask"]
+    reasons: list[Reason]
+    obligations: list[Obligation]
+    review_result: bool
+
+
 class Decision(_Contract):
     """The document at `data.spokegate.decision` (DESIGN: "The decision contract")."""
 
@@ -60,6 +69,12 @@ class Decision(_Contract):
     obligations: list[Obligation]
     prompt: PromptText | None = Field(description="Only when the effect is ask.")
     review_result: bool
+    shadow: Shadow | None = Field(default=None, description="Only where a package in log-only mode would differ.")
+
+    @property
+    def diverges(self) -> bool:
+        """Whether the effect would have been another if the packages in log-only mode were enforced."""
+        return self.shadow is not None and self.shadow.effect != self.effect
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -105,6 +105,8 @@ class Counts(_Document):
 
     session: int = Field(ge=0, description="All calls of the session.")
     function: int = Field(ge=0, description="Calls of the session for this function, or connections to this host.")
+    session_minute: int = Field(ge=0, description="All calls of the session within the last minute.")
+    function_minute: int = Field(ge=0, description="Calls of the session for this function within the last minute.")
 
 
 class Context(_Document):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from hub.config import PROJECT_ROOT
 from hub.errors import SpokegateError
 
 _BUILD_SECONDS = 60.0
+_PROBLEMS = "data.spokegate.settings.problems"
 _SYSTEM_POLICIES = PROJECT_ROOT / "opa" / "system"
 _SCHEMA = PROJECT_ROOT / "opa" / "schemas" / "input.json"
 _WATCH_STEP_MILLISECONDS = 50
@@ -69,6 +71,7 @@ class PolicyBundle:
         # Beside the watched directory, not in it: OPA must see one change only, the whole new bundle.
         fresh = self._directory.parent / "bundle.new"
         await self._run("build", "--ignore", "*_test.rego", "--revision", revision, "--output", str(fresh), *inputs)
+        await self._require_sound_settings(fresh)
         fresh.replace(self.path)
         self.revision = revision
         return revision
@@ -85,7 +88,22 @@ class PolicyBundle:
             if revision != before:
                 yield Change(revision=revision)
 
-    async def _run(self, *arguments: str) -> None:
+    async def _require_sound_settings(self, bundle: Path) -> None:
+        """Refuse settings of the site that the policies themselves find a problem with."""
+        text = await self._run("eval", "--format", "json", "--bundle", str(bundle), _PROBLEMS)
+        try:
+            answer = json.loads(text)
+        except json.JSONDecodeError:
+            raise PolicyInvalid(f"{_PROBLEMS}: {text.strip()}") from None
+        match answer:
+            case {"result": [{"expressions": [{"value": [*problems]}]}]}:
+                if problems:
+                    raise PolicyInvalid("the site's settings: " + "; ".join(map(str, problems)))
+            case {"result": _}:
+                raise PolicyInvalid(f"{_PROBLEMS}: not a set of sentences")
+            # Policies without settings of this kind have no such set.
+
+    async def _run(self, *arguments: str) -> str:
         process = await asyncio.create_subprocess_exec(
             str(self._opa),
             *arguments,
@@ -104,6 +122,7 @@ class PolicyBundle:
                 await process.wait()
         if process.returncode != 0:
             raise PolicyInvalid(output.decode("utf-8", "replace").strip())
+        return output.decode("utf-8", "replace")
 
 
 def _rego_files(directories: Iterable[Path]) -> list[Path]:

@@ -30,6 +30,8 @@ GENESIS = "0" * 64
 _INSERT = insert(AUDIT)
 _HEAD = select(AUDIT_HEAD.c.seq, AUDIT_HEAD.c.hash).with_for_update()
 _MOVE_HEAD = update(AUDIT_HEAD)
+# How a diverging decision's row has it. Within a text of the body its quotes would be escaped.
+_DIVERGING = '"diverges":true,"decided_by":'
 _HASHED = ("seq", "time", "hub", "kind", "decision_id", "session", "user", "body", "previous_hash")
 
 
@@ -135,7 +137,13 @@ class AuditLog:
         return len(cut_off)
 
     async def decisions(
-        self, user: str, *, session: str = "", limit: int = 50, before_seq: int | None = None
+        self,
+        user: str,
+        *,
+        session: str = "",
+        limit: int = 50,
+        before_seq: int | None = None,
+        diverging: bool = False,
     ) -> list[Recorded]:
         """Return a user's decisions, newest first.
 
@@ -144,6 +152,7 @@ class AuditLog:
             session: Only of this session; empty means of all.
             limit: How many at most.
             before_seq: Only those with a smaller sequence number.
+            diverging: Only those whose effect would be another if packages in log-only mode were enforced.
 
         Raises:
             AuditUnavailable: The log could not be read.
@@ -154,6 +163,8 @@ class AuditLog:
             query = query.where(AUDIT.c.session == session)
         if before_seq is not None:
             query = query.where(AUDIT.c.seq < before_seq)
+        if diverging:
+            query = query.where(AUDIT.c.body.contains(_DIVERGING, autoescape=True))
         rows = await self._read(query.order_by(AUDIT.c.seq.desc()).limit(limit))
         outcomes = {row.decision_id: row for row in await self._outcomes([row.decision_id for row in rows])}
         return [Recorded(row, outcomes.get(row.decision_id)) for row in rows]

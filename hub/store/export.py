@@ -17,6 +17,7 @@ from hub.store.tables import AUDIT
 
 _PAGE = 500
 _RESULT = ("effect", "reasons", "obligations", "review_result", "decided_by", "grant", "hidden")
+_SHADOW = "shadow"  # rows from before shadow mode lack it
 _PAYLOAD = ("arguments", "result")
 
 
@@ -64,7 +65,7 @@ def _event(row: Row) -> dict[str, Any]:
         "path": "spokegate/decision",
         "input": body["input"],
         "timestamp": datetime.fromtimestamp(row.time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "erased": [f"/input/{name}" for name in _PAYLOAD],
+        "erased": [f"/input/{name}" for name in _PAYLOAD if name not in body["input"]],
         "metrics": {"timer_server_handler_ns": int(body["latency_seconds"] * 1e9)},
         "custom": {
             "seq": row.seq,
@@ -79,5 +80,5 @@ def _event(row: Row) -> dict[str, Any]:
         # OPA gives its own errors with a code and a message; ours is the reason that the caller was told.
         event["error"] = {"code": body["error"], "message": "there was no decision; the request was refused"}
     else:
-        event["result"] = {name: body[name] for name in _RESULT}
+        event["result"] = {name: body[name] for name in _RESULT} | {_SHADOW: body.get(_SHADOW)}
     return event

@@ -15,10 +15,16 @@ import data.spokegate.rules.flows
 import data.spokegate.rules.influence
 import data.spokegate.rules.irreversible
 import data.spokegate.rules.obligations
+import data.spokegate.rules.rate
 import data.spokegate.rules.registry
 import data.spokegate.rules.requests
 import data.spokegate.rules.results
 import data.spokegate.rules.site
+import data.spokegate.rules.tuning
+
+# It is another package, not a rule of this one.
+# regal ignore:pointless-import
+import data.spokegate.settings
 
 # METADATA
 # title: Decision
@@ -35,34 +41,70 @@ decision := {
 	"obligations": met_obligations,
 	"prompt": prompt,
 	"review_result": review_result,
+	"shadow": shadow,
 }
 
-denials := union({
-	budgets.deny,
-	discovery.deny,
-	egress.deny,
-	flows.deny,
-	influence.deny,
-	registry.deny,
-	site.deny,
-})
+# METADATA
+# title: Shadow
+# scope: document
+# description: >-
+#   What would have been decided if the packages in log-only mode were enforced, where that is something else; null
+#   otherwise. It has no part in what is decided.
+default shadow := null
 
-asks := union({
-	egress.ask,
-	influence.ask,
-	irreversible.ask,
-	site.ask,
-})
+shadow := would_be if {
+	count(settings.log_only) > 0
 
-allows := union({
-	direct.allow,
-	discovery.allow,
-	egress.allow,
-	influence.allow,
-	requests.allow,
-	results.allow,
-	site.allow,
-})
+	# Costs a second evaluation, and only where a package is in log-only mode; it is the same rules by construction.
+	# regal ignore:with-outside-test-context
+	would_be := settled with settings.log_only as set()
+	would_be != settled
+}
+
+settled := {
+	"effect": effect,
+	"reasons": given_reasons,
+	"obligations": met_obligations,
+	"review_result": review_result,
+}
+
+# What has a vote stands below, by package; a package in log-only mode has none.
+enforced(by_package) := {given | some given in object.remove(by_package, settings.log_only)}
+
+denials := union(enforced(denies_of))
+
+denies_of := {
+	"budgets": budgets.deny,
+	"discovery": discovery.deny,
+	"egress": egress.deny,
+	"flows": flows.deny,
+	"influence": influence.deny,
+	"rate": rate.deny,
+	"registry": registry.deny,
+	"site": site.deny,
+	"tuning": tuning.deny,
+}
+
+asks := union(enforced(asks_of))
+
+asks_of := {
+	"egress": egress.ask,
+	"influence": influence.ask,
+	"irreversible": irreversible.ask,
+	"site": site.ask,
+}
+
+allows := union(enforced(allows_of))
+
+allows_of := {
+	"direct": direct.allow,
+	"discovery": discovery.allow,
+	"egress": egress.allow,
+	"influence": influence.allow,
+	"requests": requests.allow,
+	"results": results.allow,
+	"site": site.allow,
+}
 
 # METADATA
 # title: Undecided
@@ -145,16 +187,15 @@ prompt := prompts.about(given_reasons) if effect == "ask"
 
 default met_obligations := []
 
-met_obligations := sort(obligations.obligations | site.obligations) if effect == "allow"
+met_obligations := sort(union(enforced(obligations_of))) if effect == "allow"
+
+obligations_of := {"obligations": obligations.obligations, "site": site.obligations}
 
 default review_result := false
 
 review_result if {
 	effect == "allow"
-	results.review_result
+	true in enforced(reviews_of)
 }
 
-review_result if {
-	effect == "allow"
-	site.review_result
-}
+reviews_of := {"results": results.review_result, "site": site.review_result}

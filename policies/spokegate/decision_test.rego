@@ -12,6 +12,7 @@ members := {
 	"prompt",
 	"reasons",
 	"review_result",
+	"shadow",
 }
 
 test_a_declared_read_is_allowed if {
@@ -41,6 +42,7 @@ test_what_no_rule_decides_is_asked if {
 			"scopes": ["once", "session"],
 		},
 		"review_result": false,
+		"shadow": null,
 	} with input as request
 }
 
@@ -188,7 +190,6 @@ unused := {
 	"/context/chain",
 	"/context/chain/0",
 	"/context/chain/1",
-	"/context/counts/function",
 }
 
 test_defined_whatever_part_of_a_connection_is_of_another_type[note] if {

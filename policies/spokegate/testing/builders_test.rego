@@ -21,7 +21,7 @@ by_spoke := {
 		"labels": {"confidentiality": [], "integrity": []},
 		"provenance": {},
 		"arguments_digest": "sha256:a",
-		"counts": {"session": 1, "function": 1},
+		"counts": {"session": 1, "function": 1, "session_minute": 1, "function_minute": 1},
 	},
 	"grants": [],
 }
@@ -131,6 +131,7 @@ denied(reasons) := {
 	"obligations": [],
 	"prompt": null,
 	"review_result": false,
+	"shadow": null,
 }
 
 # METADATA

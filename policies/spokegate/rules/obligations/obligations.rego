@@ -11,7 +11,7 @@ import data.spokegate.settings
 # description: A spoke receives no result beyond the size in the settings.
 # custom:
 #   code: obligations.max_result_bytes
-obligations contains {"type": "max_result_bytes", "on": "result", "value": settings.max_result_bytes} if {
+obligations contains {"type": "max_result_bytes", "on": "result", "value": settings.limits.results.max_bytes} if {
 	request.by_spoke
 	input.action.name in {"invoke", "return"}
 }

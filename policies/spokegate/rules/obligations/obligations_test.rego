@@ -17,7 +17,7 @@ test_max_result_bytes_for_a_spoke[action] if {
 
 test_max_result_bytes_from_the_settings if {
 	decision := spokegate.decision with input as testing.by_spoke
-		with spokegate.settings.max_result_bytes as 10
+		with spokegate.settings.limits as {"results": {"max_bytes": 10}}
 	decision.obligations == [{"type": "max_result_bytes", "on": "result", "value": 10}]
 }
 

@@ -41,7 +41,7 @@ test_an_empty_package_changes_nothing if {
 
 test_what_has_another_name_has_no_vote if {
 	spokegate.decision == testing.undecided(["once", "session"]) with input as undecided
-		with data.site as {"permit": [reason("permit")], "settings": {"deny": [reason("deny")]}}
+		with data.site as {"permit": [reason("permit")], "lists": {"deny": [reason("deny")]}}
 }
 
 test_deny if {

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from spokegate.v1 import error_pb2 as spokegate_dot_v1_dot_error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bspokegate/v1/decision.proto\x12\x0cspokegate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spokegate/v1/error.proto\"\x94\x02\n\x08\x44\x65\x63ision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12*\n\x05\x61llow\x18\x02 \x01(\x0b\x32\x19.spokegate.v1.AllowEffectH\x00\x12(\n\x04\x64\x65ny\x18\x03 \x01(\x0b\x32\x18.spokegate.v1.DenyEffectH\x00\x12&\n\x03\x61sk\x18\x04 \x01(\x0b\x32\x17.spokegate.v1.AskEffectH\x00\x12%\n\x07reasons\x18\x05 \x03(\x0b\x32\x14.spokegate.v1.Reason\x12-\n\x0bobligations\x18\x06 \x03(\x0b\x32\x18.spokegate.v1.Obligation\x12\x15\n\rreview_result\x18\x07 \x01(\x08\x42\x08\n\x06\x65\x66\x66\x65\x63t\"\r\n\x0b\x41llowEffect\"\x1c\n\nDenyEffect\x12\x0e\n\x06hidden\x18\x01 \x01(\x08\"T\n\tAskEffect\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12(\n\x06scopes\x18\x03 \x03(\x0e\x32\x18.spokegate.v1.GrantScope\"5\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\x97\x01\n\nObligation\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02on\x18\x02 \x01(\t\x12\x0f\n\x07pointer\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\x03\x12\x18\n\x10replacement_json\x18\x05 \x01(\t\x12$\n\x06labels\x18\x06 \x01(\x0b\x32\x14.spokegate.v1.Labels\x12\x0f\n\x07message\x18\x07 \x01(\t\"\x90\x03\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\'\n\x05scope\x18\x02 \x01(\x0e\x32\x18.spokegate.v1.GrantScope\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\x10\n\x08\x66unction\x18\x05 \x01(\t\x12\x18\n\x10\x61rguments_digest\x18\x06 \x01(\t\x12@\n\x0f\x63onstraint_json\x18\x07 \x03(\x0b\x32\'.spokegate.v1.Grant.ConstraintJsonEntry\x12$\n\x06labels\x18\x08 \x01(\x0b\x32\x14.spokegate.v1.Labels\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x35\n\x13\x43onstraintJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x06Labels\x12\x17\n\x0f\x63onfidentiality\x18\x01 \x03(\t\x12\x11\n\tintegrity\x18\x02 \x03(\t\"\xba\x04\n\x0e\x44\x65\x63isionRecord\x12(\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x16.spokegate.v1.Decision\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x05 \x01(\t\x12\r\n\x05\x63hain\x18\x06 \x03(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x10\n\x08\x66unction\x18\x08 \x01(\t\x12+\n\ndecided_by\x18\t \x01(\x0e\x32\x17.spokegate.v1.DecidedBy\x12/\n\x0c\x65rror_reason\x18\n \x01(\x0e\x32\x19.spokegate.v1.ErrorReason\x12\x17\n\x0fpolicy_revision\x18\x0b \x01(\t\x12\x14\n\x0cinput_digest\x18\x0c \x01(\t\x12\x18\n\x10\x61rguments_digest\x18\r \x01(\t\x12\x33\n\x10\x64\x65\x63ision_latency\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07outcome\x18\x0f \x01(\t\x12\x30\n\rtotal_latency\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12parent_decision_id\x18\x11 \x01(\t\x12\x10\n\x08grant_id\x18\x12 \x01(\t\x12$\n\x06labels\x18\x13 \x01(\x0b\x32\x14.spokegate.v1.Labels*X\n\nGrantScope\x12\x1b\n\x17GRANT_SCOPE_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANT_SCOPE_ONCE\x10\x01\x12\x17\n\x13GRANT_SCOPE_SESSION\x10\x02*\x97\x01\n\tDecidedBy\x12\x1a\n\x16\x44\x45\x43IDED_BY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43IDED_BY_RULE\x10\x01\x12\x14\n\x10\x44\x45\x43IDED_BY_GRANT\x10\x02\x12\x15\n\x11\x44\x45\x43IDED_BY_PERSON\x10\x03\x12\x16\n\x12\x44\x45\x43IDED_BY_DEFAULT\x10\x04\x12\x14\n\x10\x44\x45\x43IDED_BY_ERROR\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bspokegate/v1/decision.proto\x12\x0cspokegate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18spokegate/v1/error.proto\"\xba\x02\n\x08\x44\x65\x63ision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12*\n\x05\x61llow\x18\x02 \x01(\x0b\x32\x19.spokegate.v1.AllowEffectH\x00\x12(\n\x04\x64\x65ny\x18\x03 \x01(\x0b\x32\x18.spokegate.v1.DenyEffectH\x00\x12&\n\x03\x61sk\x18\x04 \x01(\x0b\x32\x17.spokegate.v1.AskEffectH\x00\x12%\n\x07reasons\x18\x05 \x03(\x0b\x32\x14.spokegate.v1.Reason\x12-\n\x0bobligations\x18\x06 \x03(\x0b\x32\x18.spokegate.v1.Obligation\x12\x15\n\rreview_result\x18\x07 \x01(\x08\x12$\n\x06shadow\x18\x08 \x01(\x0b\x32\x14.spokegate.v1.ShadowB\x08\n\x06\x65\x66\x66\x65\x63t\"\xfd\x01\n\x06Shadow\x12*\n\x05\x61llow\x18\x01 \x01(\x0b\x32\x19.spokegate.v1.AllowEffectH\x00\x12(\n\x04\x64\x65ny\x18\x02 \x01(\x0b\x32\x18.spokegate.v1.DenyEffectH\x00\x12&\n\x03\x61sk\x18\x03 \x01(\x0b\x32\x17.spokegate.v1.AskEffectH\x00\x12%\n\x07reasons\x18\x04 \x03(\x0b\x32\x14.spokegate.v1.Reason\x12-\n\x0bobligations\x18\x05 \x03(\x0b\x32\x18.spokegate.v1.Obligation\x12\x15\n\rreview_result\x18\x06 \x01(\x08\x42\x08\n\x06\x65\x66\x66\x65\x63t\"\r\n\x0b\x41llowEffect\"\x1c\n\nDenyEffect\x12\x0e\n\x06hidden\x18\x01 \x01(\x08\"T\n\tAskEffect\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12(\n\x06scopes\x18\x03 \x03(\x0e\x32\x18.spokegate.v1.GrantScope\"5\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\"\x97\x01\n\nObligation\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\n\n\x02on\x18\x02 \x01(\t\x12\x0f\n\x07pointer\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\x03\x12\x18\n\x10replacement_json\x18\x05 \x01(\t\x12$\n\x06labels\x18\x06 \x01(\x0b\x32\x14.spokegate.v1.Labels\x12\x0f\n\x07message\x18\x07 \x01(\t\"\x90\x03\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\'\n\x05scope\x18\x02 \x01(\x0e\x32\x18.spokegate.v1.GrantScope\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\x10\n\x08\x66unction\x18\x05 \x01(\t\x12\x18\n\x10\x61rguments_digest\x18\x06 \x01(\t\x12@\n\x0f\x63onstraint_json\x18\x07 \x03(\x0b\x32\'.spokegate.v1.Grant.ConstraintJsonEntry\x12$\n\x06labels\x18\x08 \x01(\x0b\x32\x14.spokegate.v1.Labels\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x35\n\x13\x43onstraintJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"4\n\x06Labels\x12\x17\n\x0f\x63onfidentiality\x18\x01 \x03(\t\x12\x11\n\tintegrity\x18\x02 \x03(\t\"\xba\x04\n\x0e\x44\x65\x63isionRecord\x12(\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x16.spokegate.v1.Decision\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x05 \x01(\t\x12\r\n\x05\x63hain\x18\x06 \x03(\t\x12\x0e\n\x06\x61\x63tion\x18\x07 \x01(\t\x12\x10\n\x08\x66unction\x18\x08 \x01(\t\x12+\n\ndecided_by\x18\t \x01(\x0e\x32\x17.spokegate.v1.DecidedBy\x12/\n\x0c\x65rror_reason\x18\n \x01(\x0e\x32\x19.spokegate.v1.ErrorReason\x12\x17\n\x0fpolicy_revision\x18\x0b \x01(\t\x12\x14\n\x0cinput_digest\x18\x0c \x01(\t\x12\x18\n\x10\x61rguments_digest\x18\r \x01(\t\x12\x33\n\x10\x64\x65\x63ision_latency\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07outcome\x18\x0f \x01(\t\x12\x30\n\rtotal_latency\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12parent_decision_id\x18\x11 \x01(\t\x12\x10\n\x08grant_id\x18\x12 \x01(\t\x12$\n\x06labels\x18\x13 \x01(\x0b\x32\x14.spokegate.v1.Labels*X\n\nGrantScope\x12\x1b\n\x17GRANT_SCOPE_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANT_SCOPE_ONCE\x10\x01\x12\x17\n\x13GRANT_SCOPE_SESSION\x10\x02*\x97\x01\n\tDecidedBy\x12\x1a\n\x16\x44\x45\x43IDED_BY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x45\x43IDED_BY_RULE\x10\x01\x12\x14\n\x10\x44\x45\x43IDED_BY_GRANT\x10\x02\x12\x15\n\x11\x44\x45\x43IDED_BY_PERSON\x10\x03\x12\x16\n\x12\x44\x45\x43IDED_BY_DEFAULT\x10\x04\x12\x14\n\x10\x44\x45\x43IDED_BY_ERROR\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,28 +36,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GRANT_CONSTRAINTJSONENTRY']._loaded_options = None
   _globals['_GRANT_CONSTRAINTJSONENTRY']._serialized_options = b'8\001'
-  _globals['_GRANTSCOPE']._serialized_start=1785
-  _globals['_GRANTSCOPE']._serialized_end=1873
-  _globals['_DECIDEDBY']._serialized_start=1876
-  _globals['_DECIDEDBY']._serialized_end=2027
+  _globals['_GRANTSCOPE']._serialized_start=2079
+  _globals['_GRANTSCOPE']._serialized_end=2167
+  _globals['_DECIDEDBY']._serialized_start=2170
+  _globals['_DECIDEDBY']._serialized_end=2321
   _globals['_DECISION']._serialized_start=137
-  _globals['_DECISION']._serialized_end=413
-  _globals['_ALLOWEFFECT']._serialized_start=415
-  _globals['_ALLOWEFFECT']._serialized_end=428
-  _globals['_DENYEFFECT']._serialized_start=430
-  _globals['_DENYEFFECT']._serialized_end=458
-  _globals['_ASKEFFECT']._serialized_start=460
-  _globals['_ASKEFFECT']._serialized_end=544
-  _globals['_REASON']._serialized_start=546
-  _globals['_REASON']._serialized_end=599
-  _globals['_OBLIGATION']._serialized_start=602
-  _globals['_OBLIGATION']._serialized_end=753
-  _globals['_GRANT']._serialized_start=756
-  _globals['_GRANT']._serialized_end=1156
-  _globals['_GRANT_CONSTRAINTJSONENTRY']._serialized_start=1103
-  _globals['_GRANT_CONSTRAINTJSONENTRY']._serialized_end=1156
-  _globals['_LABELS']._serialized_start=1158
-  _globals['_LABELS']._serialized_end=1210
-  _globals['_DECISIONRECORD']._serialized_start=1213
-  _globals['_DECISIONRECORD']._serialized_end=1783
+  _globals['_DECISION']._serialized_end=451
+  _globals['_SHADOW']._serialized_start=454
+  _globals['_SHADOW']._serialized_end=707
+  _globals['_ALLOWEFFECT']._serialized_start=709
+  _globals['_ALLOWEFFECT']._serialized_end=722
+  _globals['_DENYEFFECT']._serialized_start=724
+  _globals['_DENYEFFECT']._serialized_end=752
+  _globals['_ASKEFFECT']._serialized_start=754
+  _globals['_ASKEFFECT']._serialized_end=838
+  _globals['_REASON']._serialized_start=840
+  _globals['_REASON']._serialized_end=893
+  _globals['_OBLIGATION']._serialized_start=896
+  _globals['_OBLIGATION']._serialized_end=1047
+  _globals['_GRANT']._serialized_start=1050
+  _globals['_GRANT']._serialized_end=1450
+  _globals['_GRANT_CONSTRAINTJSONENTRY']._serialized_start=1397
+  _globals['_GRANT_CONSTRAINTJSONENTRY']._serialized_end=1450
+  _globals['_LABELS']._serialized_start=1452
+  _globals['_LABELS']._serialized_end=1504
+  _globals['_DECISIONRECORD']._serialized_start=1507
+  _globals['_DECISIONRECORD']._serialized_end=2077
 # @@protoc_insertion_point(module_scope)

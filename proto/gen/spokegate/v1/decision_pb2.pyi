@@ -97,6 +97,7 @@ class Decision(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     OBLIGATIONS_FIELD_NUMBER: _builtins.int
     REVIEW_RESULT_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """Identifies the decision in the audit log and in every refusal."""
     review_result: _builtins.bool
@@ -121,6 +122,12 @@ class Decision(_message.Message):
     def obligations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Obligation]:
         """What the hub must do to arguments and result before delivering them."""
 
+    @_builtins.property
+    def shadow(self) -> Global___Shadow:
+        """What would have been decided if the packages in log-only mode were
+        enforced, where that is something else. It has no effect.
+        """
+
     def __init__(
         self,
         *,
@@ -131,16 +138,73 @@ class Decision(_message.Message):
         reasons: _abc.Iterable[Global___Reason] | None = ...,
         obligations: _abc.Iterable[Global___Obligation] | None = ...,
         review_result: _builtins.bool = ...,
+        shadow: Global___Shadow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "ask", b"ask", "deny", b"deny", "effect", b"effect"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "ask", b"ask", "deny", b"deny", "effect", b"effect", "shadow", b"shadow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "ask", b"ask", "decision_id", b"decision_id", "deny", b"deny", "effect", b"effect", "obligations", b"obligations", "reasons", b"reasons", "review_result", b"review_result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "ask", b"ask", "decision_id", b"decision_id", "deny", b"deny", "effect", b"effect", "obligations", b"obligations", "reasons", b"reasons", "review_result", b"review_result", "shadow", b"shadow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["allow", "deny", "ask"]  # noqa: Y015
     _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class Shadow(_message.Message):
+    """Shadow is a decision that was not enforced. An effect that is not set reads
+    as deny.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOW_FIELD_NUMBER: _builtins.int
+    DENY_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    OBLIGATIONS_FIELD_NUMBER: _builtins.int
+    REVIEW_RESULT_FIELD_NUMBER: _builtins.int
+    review_result: _builtins.bool
+    """Whether the result would have been decided on."""
+    @_builtins.property
+    def allow(self) -> Global___AllowEffect:
+        """The request would have gone ahead."""
+
+    @_builtins.property
+    def deny(self) -> Global___DenyEffect:
+        """The request would have been refused."""
+
+    @_builtins.property
+    def ask(self) -> Global___AskEffect:
+        """A person would have been asked."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
+        """Every rule that would have taken part, in the order of their codes."""
+
+    @_builtins.property
+    def obligations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Obligation]:
+        """What the hub would have had to do before delivering."""
+
+    def __init__(
+        self,
+        *,
+        allow: Global___AllowEffect | None = ...,
+        deny: Global___DenyEffect | None = ...,
+        ask: Global___AskEffect | None = ...,
+        reasons: _abc.Iterable[Global___Reason] | None = ...,
+        obligations: _abc.Iterable[Global___Obligation] | None = ...,
+        review_result: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "ask", b"ask", "deny", b"deny", "effect", b"effect"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow", b"allow", "ask", b"ask", "deny", b"deny", "effect", b"effect", "obligations", b"obligations", "reasons", b"reasons", "review_result", b"review_result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_effect: _TypeAlias = _typing.Literal["allow", "deny", "ask"]  # noqa: Y015
+    _WhichOneofArgType_effect: _TypeAlias = _typing.Literal["effect", b"effect"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_effect) -> _WhichOneofReturnType_effect | None: ...
+
+Global___Shadow: _TypeAlias = Shadow  # noqa: Y015
 
 @_typing.final
 class AllowEffect(_message.Message):

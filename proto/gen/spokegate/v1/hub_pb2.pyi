@@ -767,22 +767,28 @@ class ListDecisionsRequest(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DIVERGING_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Only decisions of this session; empty means of all."""
     page_size: _builtins.int
     """How many at most, 1 to 1,000; 0 means 50."""
     page_token: _builtins.str
     """From an earlier response; empty means the newest."""
+    diverging: _builtins.bool
+    """Only those whose effect would have been another if the packages in log-only
+    mode were enforced.
+    """
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        diverging: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diverging", b"diverging", "page_size", b"page_size", "page_token", b"page_token", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,24 +852,196 @@ class ExplainDecisionResponse(_message.Message):
 
     RECORD_FIELD_NUMBER: _builtins.int
     INPUT_JSON_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    ASKED_AGAIN_FIELD_NUMBER: _builtins.int
     input_json: _builtins.str
     """The access request that was decided on, as JSON (opa/schemas/input.json);
     empty when the request failed before one could be built.
     """
+    sentence: _builtins.str
+    """Who asked what of whom, what was decided, and by what."""
     @_builtins.property
     def record(self) -> _decision_pb2.DecisionRecord:
         """The decision."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___FiredRule]:
+        """The rules that took part."""
+
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputFact]:
+        """The parts of the access request that those rules read."""
+
+    @_builtins.property
+    def asked_again(self) -> Global___AskedAgain:
+        """What the policies that run now say."""
 
     def __init__(
         self,
         *,
         record: _decision_pb2.DecisionRecord | None = ...,
         input_json: _builtins.str = ...,
+        sentence: _builtins.str = ...,
+        rules: _abc.Iterable[Global___FiredRule] | None = ...,
+        inputs: _abc.Iterable[Global___InputFact] | None = ...,
+        asked_again: Global___AskedAgain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_json", b"input_json", "record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "input_json", b"input_json", "inputs", b"inputs", "record", b"record", "rules", b"rules", "sentence", b"sentence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainDecisionResponse: _TypeAlias = ExplainDecisionResponse  # noqa: Y015
+
+@_typing.final
+class FiredRule(_message.Message):
+    """FiredRule is a rule that took part in a decision, in its own words. Without
+    a title the policies that run now have no rule with its code.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    shadow: _builtins.bool
+    """Whether it took part only in what would have been decided if the packages
+    in log-only mode were enforced.
+    """
+    title: _builtins.str
+    """Its title."""
+    description: _builtins.str
+    """Its description, with names in braces for what differs by request."""
+    file: _builtins.str
+    """The file that it is in, as the hub knows it."""
+    line: _builtins.int
+    """The line."""
+    @_builtins.property
+    def reason(self) -> _decision_pb2.Reason:
+        """What it contributed."""
+
+    def __init__(
+        self,
+        *,
+        reason: _decision_pb2.Reason | None = ...,
+        shadow: _builtins.bool = ...,
+        title: _builtins.str = ...,
+        description: _builtins.str = ...,
+        file: _builtins.str = ...,
+        line: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "file", b"file", "line", b"line", "reason", b"reason", "shadow", b"shadow", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FiredRule: _TypeAlias = FiredRule  # noqa: Y015
+
+@_typing.final
+class InputFact(_message.Message):
+    """InputFact is a part of the access request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTER_FIELD_NUMBER: _builtins.int
+    VALUE_JSON_FIELD_NUMBER: _builtins.int
+    pointer: _builtins.str
+    """Where: RFC 6901."""
+    value_json: _builtins.str
+    """What stands there, as JSON; empty when only a digest was kept."""
+    def __init__(
+        self,
+        *,
+        pointer: _builtins.str = ...,
+        value_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pointer", b"pointer", "value_json", b"value_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InputFact: _TypeAlias = InputFact  # noqa: Y015
+
+@_typing.final
+class AskedAgain(_message.Message):
+    """AskedAgain is what the policies that run now say of the same access request,
+    and of single changes to it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHY_NOT_FIELD_NUMBER: _builtins.int
+    POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    UNTRIED_FIELD_NUMBER: _builtins.int
+    why_not: _builtins.str
+    """Why they were not asked; empty when they were."""
+    policy_revision: _builtins.str
+    """Which policies were asked: "sha256:<hex>"."""
+    untried: _builtins.int
+    """How many changes there was no room or time to ask about."""
+    @_builtins.property
+    def now(self) -> _decision_pb2.Decision:
+        """What they decide of the same access request. It was not acted on."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisiveChange]:
+        """The changes with which they decide otherwise, smallest first: less
+        strictly, or, of what they allow, more strictly.
+        """
+
+    def __init__(
+        self,
+        *,
+        why_not: _builtins.str = ...,
+        policy_revision: _builtins.str = ...,
+        now: _decision_pb2.Decision | None = ...,
+        changes: _abc.Iterable[Global___DecisiveChange] | None = ...,
+        untried: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "now", b"now", "policy_revision", b"policy_revision", "untried", b"untried", "why_not", b"why_not"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedAgain: _TypeAlias = AskedAgain  # noqa: Y015
+
+@_typing.final
+class DecisiveChange(_message.Message):
+    """DecisiveChange is a single change with which the policies decide otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORDS_FIELD_NUMBER: _builtins.int
+    POINTER_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    words: _builtins.str
+    """What would have had to be otherwise."""
+    pointer: _builtins.str
+    """Where in the access request: RFC 6901."""
+    effect: _builtins.str
+    """The effect then: "allow", "deny" or "ask"."""
+    def __init__(
+        self,
+        *,
+        words: _builtins.str = ...,
+        pointer: _builtins.str = ...,
+        effect: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effect", b"effect", "pointer", b"pointer", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisiveChange: _TypeAlias = DecisiveChange  # noqa: Y015

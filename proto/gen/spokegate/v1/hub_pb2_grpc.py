@@ -186,7 +186,8 @@ class HubServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainDecision(self, request, context):
-        """ExplainDecision gives one decision with the access request it was made on.
+        """ExplainDecision says why a decision was what it was, and asks the policies
+        that run now what single change would have changed it.
         Errors: ENTITY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

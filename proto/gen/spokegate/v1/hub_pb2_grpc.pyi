@@ -78,7 +78,8 @@ class HubServiceStub:
     Errors: REQUEST_INVALID for a page token that this hub did not give.
     """
     ExplainDecision: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ExplainDecisionRequest, _hub_pb2.ExplainDecisionResponse]
-    """ExplainDecision gives one decision with the access request it was made on.
+    """ExplainDecision says why a decision was what it was, and asks the policies
+    that run now what single change would have changed it.
     Errors: ENTITY_NOT_FOUND.
     """
 
@@ -132,7 +133,8 @@ class HubServiceAsyncStub(HubServiceStub):
     Errors: REQUEST_INVALID for a page token that this hub did not give.
     """
     ExplainDecision: _aio.UnaryUnaryMultiCallable[_hub_pb2.ExplainDecisionRequest, _hub_pb2.ExplainDecisionResponse]  # type: ignore[assignment]
-    """ExplainDecision gives one decision with the access request it was made on.
+    """ExplainDecision says why a decision was what it was, and asks the policies
+    that run now what single change would have changed it.
     Errors: ENTITY_NOT_FOUND.
     """
 
@@ -249,7 +251,8 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hub_pb2.ExplainDecisionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hub_pb2.ExplainDecisionResponse, _abc.Awaitable[_hub_pb2.ExplainDecisionResponse]]:
-        """ExplainDecision gives one decision with the access request it was made on.
+        """ExplainDecision says why a decision was what it was, and asks the policies
+        that run now what single change would have changed it.
         Errors: ENTITY_NOT_FOUND.
         """
 
