@@ -14,6 +14,7 @@ from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
+from hub.store.grants import Grant
 
 DecidedBy = Literal["rule", "grant", "person", "default", "error"]
 
@@ -37,6 +38,7 @@ class Call:
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)  # those in the document, by id
     carried: Labels = NONE  # what the target could know when its function ended
     result_labels: Labels = NONE  # what the decision was told that the result carries
     verdict: Verdict | None = None

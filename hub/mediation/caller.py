@@ -29,6 +29,8 @@ class SessionState:
     given: dict[str, Labels] = field(default_factory=dict)
     calls: int = 0
     calls_by_function: Counter[str] = field(default_factory=Counter)
+    prompts: int = 0  # shown to a person
+    approved: int = 0  # of those, answered with yes
 
     def count(self, function: str) -> None:
         """Count a call that was asked for, whatever comes of it."""

@@ -56,7 +56,7 @@ class Sessions:
         self._reaper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._grants.close_left_over()
+        await self._grants.resume()
         self._reaper = asyncio.create_task(self._close_idle())
         return self
 

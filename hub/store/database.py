@@ -26,7 +26,7 @@ from hub.errors import AuditUnavailable
 
 __all__ = ["REVISION", "URL", "one_hub_of_the_name", "open_database", "sqlite_url", "url_of"]
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest revision of the schema."""
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")

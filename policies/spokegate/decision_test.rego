@@ -38,7 +38,8 @@ test_what_no_rule_decides_is_asked if {
 		"prompt": {
 			"title": "Let reader use archive.find?",
 			"detail": "No rule decides whether reader may use archive.find.",
-			"scopes": ["once", "session"],
+			"scopes": testing.for_good,
+			"until_seconds": 28800,
 		},
 		"review_result": false,
 	} with input as request
@@ -177,7 +178,7 @@ test_nothing_is_allowed_without_a_part_that_rules_look_at[pointer] if {
 	decision.effect == "deny"
 }
 
-# Facts that only a site's rules look at.
+# Facts that only a site's rules look at, or only what is asked about.
 unused := {
 	"/subject/roles",
 	"/subject/app/digest",
@@ -189,4 +190,6 @@ unused := {
 	"/context/chain/0",
 	"/context/chain/1",
 	"/context/counts/function",
+	"/context/counts/prompts",
+	"/context/counts/approved",
 }

@@ -22,7 +22,7 @@ from sqlalchemy import Engine, text
 
 from hub.errors import SpokegateError, SpokeUnavailable
 from hub.mediation.caller import SessionState, new_id, user_caller
-from hub.mediation.consent import Prompts, Question
+from hub.mediation.consent import Prompts, Question, Yes
 from hub.mediation.mediator import Delivered, Limits, Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
@@ -177,14 +177,15 @@ def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any
         "caller": "user",
         "function": "target.do",
         "arguments_digest": digest(b"{}") if scope == "once" else None,
-        "constraint": {} if scope == "session" else None,
+        "constraint": {} if scope != "once" else None,
+        "decision_id": "d-1",
         "labels": {"confidentiality": [], "integrity": []},
         "created": time.time(),
     }
     return Grant(**{**fields, **changes})
 
 
-Reply = GrantScope | None
+Reply = GrantScope | Yes | None
 
 
 @asynccontextmanager
@@ -198,7 +199,8 @@ async def answering(prompts: Prompts, *replies: Reply, user: str = "alice") -> A
             if isinstance(event, Question):
                 asked.append(event)
                 if left:
-                    prompts.answer(user, event.id, left.pop(0))
+                    reply = left.pop(0)
+                    prompts.answer(user, event.id, Yes(reply) if isinstance(reply, str) else reply)
 
     with prompts.watch(user) as events:
         task = asyncio.create_task(answer())

@@ -14,6 +14,16 @@ max_hops := 8
 max_session_requests := 1000
 
 # METADATA
+# title: Prompts of a session
+# description: How many prompts apps may have shown to a person in one session.
+max_session_prompts := 20
+
+# METADATA
+# title: Longest grant until a time
+# description: How many seconds a grant with the scope until may hold at most.
+max_until_seconds := 28800
+
+# METADATA
 # title: Largest result
 # description: How many bytes of canonical JSON a spoke may receive as one result.
 max_result_bytes := 65536

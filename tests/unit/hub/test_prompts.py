@@ -9,7 +9,7 @@ import pytest
 
 from hub.errors import EntityNotFound, QuotaExceeded, RequestInvalid
 from hub.mediation.caller import new_id
-from hub.mediation.consent import Answer, Ended, Outcome, Prompts, Question, ScopeOffer
+from hub.mediation.consent import Ended, Outcome, Prompts, Question, ScopeOffer, Yes
 from hub.mediation.labels import NONE
 from hub.mediation.request import GrantScope
 from tests.support.desk import answering, until
@@ -26,6 +26,7 @@ def question(**changes: Any) -> Question:
         "function": "target.do",
         "function_effect": "write",
         "arguments_json": "{}",
+        "control_arguments": (),
         "untrusted_pointers": (),
         "planned": False,
         "labels": NONE,
@@ -38,81 +39,87 @@ def question(**changes: Any) -> Question:
     return Question(**{**fields, **changes})
 
 
+async def asked_in(prompts: Prompts, asked: Question) -> tuple[Outcome, Yes | None]:
+    with prompts.ask(asked) as it:
+        answer = await it.answer()
+    return answer.outcome, answer.yes
+
+
 async def test_a_yes_comes_back_with_its_scope() -> None:
     prompts = Prompts()
     async with answering(prompts, "once"):
-        assert await prompts.ask(question()) == Answer(Outcome.APPROVED, "once")
+        assert await asked_in(prompts, question()) == (Outcome.APPROVED, Yes("once"))
 
 
 async def test_a_no_comes_back() -> None:
     prompts = Prompts()
     async with answering(prompts, None):
-        assert await prompts.ask(question()) == Answer(Outcome.REFUSED)
+        assert await asked_in(prompts, question()) == (Outcome.REFUSED, None)
 
 
 async def test_nobody_watching_is_answered_at_once() -> None:
     prompts = Prompts()
     async with answering(prompts, "once", user="bob"):
-        assert await prompts.ask(question(timeout_seconds=60)) == Answer(Outcome.UNWATCHED)
+        assert await asked_in(prompts, question(timeout_seconds=60)) == (Outcome.UNWATCHED, None)
 
 
 async def test_silence_ends_in_its_time() -> None:
     prompts = Prompts()
     async with answering(prompts):
-        assert await prompts.ask(question(timeout_seconds=0.02)) == Answer(Outcome.EXPIRED)
+        assert await asked_in(prompts, question(timeout_seconds=0.02)) == (Outcome.EXPIRED, None)
 
 
 async def test_the_first_answer_counts() -> None:
     prompts, asked = Prompts(), question()
     with prompts.watch("alice"):
-        task = asyncio.create_task(prompts.ask(asked))
+        task = asyncio.create_task(asked_in(prompts, asked))
         await asyncio.sleep(0)
         prompts.answer("alice", asked.id, None)
         with pytest.raises(EntityNotFound):
-            prompts.answer("alice", asked.id, "once")
-        assert await task == Answer(Outcome.REFUSED)
+            prompts.answer("alice", asked.id, Yes("once"))
+        assert await task == (Outcome.REFUSED, None)
     with pytest.raises(EntityNotFound):
-        prompts.answer("alice", asked.id, "once")
+        prompts.answer("alice", asked.id, Yes("once"))
 
 
 async def test_another_users_prompt_cannot_be_seen_or_answered() -> None:
     prompts, asked = Prompts(), question(timeout_seconds=0.05)
     with prompts.watch("alice"):
         async with answering(prompts, "once", user="bob") as seen:
-            task = asyncio.create_task(prompts.ask(asked))
+            task = asyncio.create_task(asked_in(prompts, asked))
             await asyncio.sleep(0)
             with pytest.raises(EntityNotFound):
-                prompts.answer("bob", asked.id, "once")
-            assert await task == Answer(Outcome.EXPIRED)
+                prompts.answer("bob", asked.id, Yes("once"))
+            assert await task == (Outcome.EXPIRED, None)
             assert seen == []
 
 
 async def test_a_scope_that_is_not_offered_is_refused_and_the_prompt_goes_on_waiting() -> None:
     prompts, asked = Prompts(), question()
     with prompts.watch("alice"):
-        task = asyncio.create_task(prompts.ask(asked))
+        task = asyncio.create_task(asked_in(prompts, asked))
         await asyncio.sleep(0)
         with pytest.raises(RequestInvalid, match="once"):
-            prompts.answer("alice", asked.id, "session")
-        prompts.answer("alice", asked.id, "once")
-        assert await task == Answer(Outcome.APPROVED, "once")
+            prompts.answer("alice", asked.id, Yes("session"))
+        prompts.answer("alice", asked.id, Yes("once"))
+        assert await task == (Outcome.APPROVED, Yes("once"))
 
 
 async def test_a_prompt_whose_caller_goes_away_is_withdrawn() -> None:
     prompts, asked = Prompts(), question()
     with prompts.watch("alice") as events:
-        task = asyncio.create_task(prompts.ask(asked))
+        task = asyncio.create_task(asked_in(prompts, asked))
         assert await anext(events) is asked
         task.cancel()
         assert await anext(events) == Ended(asked.id, Outcome.WITHDRAWN)
         with pytest.raises(EntityNotFound):
-            prompts.answer("alice", asked.id, "once")
+            prompts.answer("alice", asked.id, Yes("once"))
 
 
 async def test_who_comes_late_sees_what_waits() -> None:
     prompts, asked = Prompts(), question()
     with prompts.watch("alice"):
-        task = asyncio.create_task(prompts.ask(asked))
+        task = asyncio.create_task(asked_in(prompts, asked))
         await asyncio.sleep(0)
         async with answering(prompts, "once") as seen:
             await task
@@ -122,7 +129,7 @@ async def test_who_comes_late_sees_what_waits() -> None:
 async def test_every_watcher_hears_the_end() -> None:
     prompts = Prompts()
     with prompts.watch("alice") as first, prompts.watch("alice") as second:
-        await prompts.ask(question(timeout_seconds=0.02))
+        await asked_in(prompts, question(timeout_seconds=0.02))
         for events in (first, second):
             assert isinstance(await anext(events), Question)
             assert isinstance(await anext(events), Ended)
@@ -134,7 +141,7 @@ async def test_a_watcher_that_does_not_keep_up_is_cut_off_and_the_others_go_on()
     with prompts.watch("alice") as slow:
         async with answering(prompts, *yes) as seen:
             for _ in range(600):
-                await prompts.ask(question())
+                await asked_in(prompts, question())
             await until(lambda: len(seen) == 600)
         heard = [event async for event in slow]
     assert len(heard) == 1024
@@ -159,7 +166,7 @@ async def test_watchers_are_bounded_and_make_room() -> None:
 async def test_any_number_of_waiting_prompts_can_be_watched() -> None:
     prompts = Prompts()
     with prompts.watch("alice"):
-        tasks = [asyncio.create_task(prompts.ask(question())) for _ in range(1100)]
+        tasks = [asyncio.create_task(asked_in(prompts, question())) for _ in range(1100)]
         await asyncio.sleep(0)
         with prompts.watch("alice") as events:
             assert isinstance(await anext(events), Question)

@@ -26,15 +26,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from spokegate.v1 import decision_pb2 as spokegate_dot_v1_dot_decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16spokegate/v1/hub.proto\x12\x0cspokegate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bspokegate/v1/decision.proto\"\x14\n\x12OpenSessionRequest\"7\n\x13OpenSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse\"3\n\x0f\x43onverseRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"<\n\x10\x43onverseResponse\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x0f\n\x05\x66inal\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent\"`\n\rInvokeRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\x12\x11\n\tuser_text\x18\x04 \x01(\t\"`\n\x0eInvokeResponse\x12\x13\n\x0bresult_json\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12$\n\x06labels\x18\x03 \x01(\x0b\x32\x14.spokegate.v1.Labels\"\x15\n\x13WatchPromptsRequest\"r\n\x14WatchPromptsResponse\x12\'\n\x07waiting\x18\x01 \x01(\x0b\x32\x14.spokegate.v1.PromptH\x00\x12(\n\x05\x65nded\x18\x02 \x01(\x0b\x32\x17.spokegate.v1.PromptEndH\x00\x42\x07\n\x05\x65vent\"\x9b\x03\n\x06Prompt\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\r\n\x05\x63hain\x18\x05 \x03(\t\x12\x10\n\x08\x66unction\x18\x06 \x01(\t\x12\x17\n\x0f\x66unction_effect\x18\x07 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x08 \x01(\t\x12\x1a\n\x12untrusted_pointers\x18\t \x03(\t\x12\x0f\n\x07planned\x18\n \x01(\x08\x12$\n\x06labels\x18\x0b \x01(\x0b\x32\x14.spokegate.v1.Labels\x12\r\n\x05title\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12%\n\x07reasons\x18\x0e \x03(\x0b\x32\x14.spokegate.v1.Reason\x12)\n\x06scopes\x18\x0f \x03(\x0b\x32\x19.spokegate.v1.PromptScope\x12/\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x0bPromptScope\x12\'\n\x05scope\x18\x01 \x01(\x0e\x32\x18.spokegate.v1.GrantScope\x12\x0e\n\x06\x63overs\x18\x02 \x01(\t\"L\n\tPromptEnd\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.spokegate.v1.PromptOutcome\"q\n\x13\x41nswerPromptRequest\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12+\n\x07\x61pprove\x18\x02 \x01(\x0e\x32\x18.spokegate.v1.GrantScopeH\x00\x12\x10\n\x06refuse\x18\x03 \x01(\x08H\x00\x42\x08\n\x06\x61nswer\"\x16\n\x14\x41nswerPromptResponse\"\x11\n\x0fListAppsRequest\"7\n\x10ListAppsResponse\x12#\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x15.spokegate.v1.AppInfo\"\x9e\x01\n\x07\x41ppInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\r\n\x05trust\x18\x04 \x01(\t\x12\x11\n\tclearance\x18\x05 \x03(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12-\n\tfunctions\x18\x07 \x03(\x0b\x32\x1a.spokegate.v1.FunctionInfo\"\xcd\x01\n\x0c\x46unctionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\x12\x0e\n\x06\x65gress\x18\x04 \x01(\x08\x12\x19\n\x11\x63ontrol_arguments\x18\x05 \x03(\t\x12$\n\x06labels\x18\x06 \x01(\x0b\x32\x14.spokegate.v1.Labels\x12\x1d\n\x15\x61rguments_schema_json\x18\x07 \x01(\t\x12\x1a\n\x12result_schema_json\x18\x08 \x01(\t\">\n\x11ListGrantsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rinclude_ended\x18\x02 \x01(\x08\"9\n\x12ListGrantsResponse\x12#\n\x06grants\x18\x01 \x03(\x0b\x32\x13.spokegate.v1.Grant\"&\n\x12RevokeGrantRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\t\"9\n\x13RevokeGrantResponse\x12\"\n\x05grant\x18\x01 \x01(\x0b\x32\x13.spokegate.v1.Grant\"Q\n\x14ListDecisionsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"a\n\x15ListDecisionsResponse\x12/\n\tdecisions\x18\x01 \x03(\x0b\x32\x1c.spokegate.v1.DecisionRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x16\x45xplainDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"[\n\x17\x45xplainDecisionResponse\x12,\n\x06record\x18\x01 \x01(\x0b\x32\x1c.spokegate.v1.DecisionRecord\x12\x12\n\ninput_json\x18\x02 \x01(\t*\xa2\x01\n\rPromptOutcome\x12\x1e\n\x1aPROMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROMPT_OUTCOME_APPROVED\x10\x01\x12\x1a\n\x16PROMPT_OUTCOME_REFUSED\x10\x02\x12\x1a\n\x16PROMPT_OUTCOME_EXPIRED\x10\x03\x12\x1c\n\x18PROMPT_OUTCOME_WITHDRAWN\x10\x04\x32\xa3\x07\n\nHubService\x12R\n\x0bOpenSession\x12 .spokegate.v1.OpenSessionRequest\x1a!.spokegate.v1.OpenSessionResponse\x12U\n\x0c\x43loseSession\x12!.spokegate.v1.CloseSessionRequest\x1a\".spokegate.v1.CloseSessionResponse\x12K\n\x08\x43onverse\x12\x1d.spokegate.v1.ConverseRequest\x1a\x1e.spokegate.v1.ConverseResponse0\x01\x12\x43\n\x06Invoke\x12\x1b.spokegate.v1.InvokeRequest\x1a\x1c.spokegate.v1.InvokeResponse\x12W\n\x0cWatchPrompts\x12!.spokegate.v1.WatchPromptsRequest\x1a\".spokegate.v1.WatchPromptsResponse0\x01\x12U\n\x0c\x41nswerPrompt\x12!.spokegate.v1.AnswerPromptRequest\x1a\".spokegate.v1.AnswerPromptResponse\x12I\n\x08ListApps\x12\x1d.spokegate.v1.ListAppsRequest\x1a\x1e.spokegate.v1.ListAppsResponse\x12O\n\nListGrants\x12\x1f.spokegate.v1.ListGrantsRequest\x1a .spokegate.v1.ListGrantsResponse\x12R\n\x0bRevokeGrant\x12 .spokegate.v1.RevokeGrantRequest\x1a!.spokegate.v1.RevokeGrantResponse\x12X\n\rListDecisions\x12\".spokegate.v1.ListDecisionsRequest\x1a#.spokegate.v1.ListDecisionsResponse\x12^\n\x0f\x45xplainDecision\x12$.spokegate.v1.ExplainDecisionRequest\x1a%.spokegate.v1.ExplainDecisionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16spokegate/v1/hub.proto\x12\x0cspokegate.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bspokegate/v1/decision.proto\"\x14\n\x12OpenSessionRequest\"7\n\x13OpenSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse\"3\n\x0f\x43onverseRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"<\n\x10\x43onverseResponse\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x0f\n\x05\x66inal\x18\x02 \x01(\tH\x00\x42\x07\n\x05\x65vent\"`\n\rInvokeRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\x12\x11\n\tuser_text\x18\x04 \x01(\t\"`\n\x0eInvokeResponse\x12\x13\n\x0bresult_json\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12$\n\x06labels\x18\x03 \x01(\x0b\x32\x14.spokegate.v1.Labels\"\x15\n\x13WatchPromptsRequest\"r\n\x14WatchPromptsResponse\x12\'\n\x07waiting\x18\x01 \x01(\x0b\x32\x14.spokegate.v1.PromptH\x00\x12(\n\x05\x65nded\x18\x02 \x01(\x0b\x32\x17.spokegate.v1.PromptEndH\x00\x42\x07\n\x05\x65vent\"\xce\x03\n\x06Prompt\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x04 \x01(\t\x12\r\n\x05\x63hain\x18\x05 \x03(\t\x12\x10\n\x08\x66unction\x18\x06 \x01(\t\x12\x17\n\x0f\x66unction_effect\x18\x07 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x08 \x01(\t\x12\x1a\n\x12untrusted_pointers\x18\t \x03(\t\x12\x0f\n\x07planned\x18\n \x01(\x08\x12$\n\x06labels\x18\x0b \x01(\x0b\x32\x14.spokegate.v1.Labels\x12\r\n\x05title\x18\x0c \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\r \x01(\t\x12%\n\x07reasons\x18\x0e \x03(\x0b\x32\x14.spokegate.v1.Reason\x12)\n\x06scopes\x18\x0f \x03(\x0b\x32\x19.spokegate.v1.PromptScope\x12/\n\x0b\x65xpire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eprompts_before\x18\x11 \x01(\x05\x12\x19\n\x11\x63ontrol_arguments\x18\x12 \x03(\t\"w\n\x0bPromptScope\x12\'\n\x05scope\x18\x01 \x01(\x0e\x32\x18.spokegate.v1.GrantScope\x12\x0e\n\x06\x63overs\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\tPromptEnd\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12,\n\x07outcome\x18\x02 \x01(\x0e\x32\x1b.spokegate.v1.PromptOutcome\"\xe5\x01\n\x13\x41nswerPromptRequest\x12\x11\n\tprompt_id\x18\x01 \x01(\t\x12+\n\x07\x61pprove\x18\x02 \x01(\x0e\x32\x18.spokegate.v1.GrantScopeH\x00\x12\x10\n\x06refuse\x18\x03 \x01(\x08H\x00\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\x04uses\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\r\n\x05\x65xact\x18\x06 \x01(\x08\x12\x16\n\x0e\x61rguments_json\x18\x07 \x01(\tB\x08\n\x06\x61nswerB\x07\n\x05_uses\"\x16\n\x14\x41nswerPromptResponse\"\x11\n\x0fListAppsRequest\"7\n\x10ListAppsResponse\x12#\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x15.spokegate.v1.AppInfo\"\x9e\x01\n\x07\x41ppInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\r\n\x05trust\x18\x04 \x01(\t\x12\x11\n\tclearance\x18\x05 \x03(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12-\n\tfunctions\x18\x07 \x03(\x0b\x32\x1a.spokegate.v1.FunctionInfo\"\xcd\x01\n\x0c\x46unctionInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\t\x12\x0e\n\x06\x65gress\x18\x04 \x01(\x08\x12\x19\n\x11\x63ontrol_arguments\x18\x05 \x03(\t\x12$\n\x06labels\x18\x06 \x01(\x0b\x32\x14.spokegate.v1.Labels\x12\x1d\n\x15\x61rguments_schema_json\x18\x07 \x01(\t\x12\x1a\n\x12result_schema_json\x18\x08 \x01(\t\">\n\x11ListGrantsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x15\n\rinclude_ended\x18\x02 \x01(\x08\"9\n\x12ListGrantsResponse\x12#\n\x06grants\x18\x01 \x03(\x0b\x32\x13.spokegate.v1.Grant\"#\n\x0fGetGrantRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\t\"6\n\x10GetGrantResponse\x12\"\n\x05grant\x18\x01 \x01(\x0b\x32\x13.spokegate.v1.Grant\"&\n\x12RevokeGrantRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\t\"9\n\x13RevokeGrantResponse\x12\"\n\x05grant\x18\x01 \x01(\x0b\x32\x13.spokegate.v1.Grant\"Q\n\x14ListDecisionsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"a\n\x15ListDecisionsResponse\x12/\n\tdecisions\x18\x01 \x03(\x0b\x32\x1c.spokegate.v1.DecisionRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x16\x45xplainDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"[\n\x17\x45xplainDecisionResponse\x12,\n\x06record\x18\x01 \x01(\x0b\x32\x1c.spokegate.v1.DecisionRecord\x12\x12\n\ninput_json\x18\x02 \x01(\t*\xa2\x01\n\rPromptOutcome\x12\x1e\n\x1aPROMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17PROMPT_OUTCOME_APPROVED\x10\x01\x12\x1a\n\x16PROMPT_OUTCOME_REFUSED\x10\x02\x12\x1a\n\x16PROMPT_OUTCOME_EXPIRED\x10\x03\x12\x1c\n\x18PROMPT_OUTCOME_WITHDRAWN\x10\x04\x32\xee\x07\n\nHubService\x12R\n\x0bOpenSession\x12 .spokegate.v1.OpenSessionRequest\x1a!.spokegate.v1.OpenSessionResponse\x12U\n\x0c\x43loseSession\x12!.spokegate.v1.CloseSessionRequest\x1a\".spokegate.v1.CloseSessionResponse\x12K\n\x08\x43onverse\x12\x1d.spokegate.v1.ConverseRequest\x1a\x1e.spokegate.v1.ConverseResponse0\x01\x12\x43\n\x06Invoke\x12\x1b.spokegate.v1.InvokeRequest\x1a\x1c.spokegate.v1.InvokeResponse\x12W\n\x0cWatchPrompts\x12!.spokegate.v1.WatchPromptsRequest\x1a\".spokegate.v1.WatchPromptsResponse0\x01\x12U\n\x0c\x41nswerPrompt\x12!.spokegate.v1.AnswerPromptRequest\x1a\".spokegate.v1.AnswerPromptResponse\x12I\n\x08ListApps\x12\x1d.spokegate.v1.ListAppsRequest\x1a\x1e.spokegate.v1.ListAppsResponse\x12O\n\nListGrants\x12\x1f.spokegate.v1.ListGrantsRequest\x1a .spokegate.v1.ListGrantsResponse\x12I\n\x08GetGrant\x12\x1d.spokegate.v1.GetGrantRequest\x1a\x1e.spokegate.v1.GetGrantResponse\x12R\n\x0bRevokeGrant\x12 .spokegate.v1.RevokeGrantRequest\x1a!.spokegate.v1.RevokeGrantResponse\x12X\n\rListDecisions\x12\".spokegate.v1.ListDecisionsRequest\x1a#.spokegate.v1.ListDecisionsResponse\x12^\n\x0f\x45xplainDecision\x12$.spokegate.v1.ExplainDecisionRequest\x1a%.spokegate.v1.ExplainDecisionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spokegate.v1.hub_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROMPTOUTCOME']._serialized_start=2391
-  _globals['_PROMPTOUTCOME']._serialized_end=2553
+  _globals['_PROMPTOUTCOME']._serialized_start=2701
+  _globals['_PROMPTOUTCOME']._serialized_end=2863
   _globals['_OPENSESSIONREQUEST']._serialized_start=102
   _globals['_OPENSESSIONREQUEST']._serialized_end=122
   _globals['_OPENSESSIONRESPONSE']._serialized_start=124
@@ -56,39 +56,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHPROMPTSRESPONSE']._serialized_start=582
   _globals['_WATCHPROMPTSRESPONSE']._serialized_end=696
   _globals['_PROMPT']._serialized_start=699
-  _globals['_PROMPT']._serialized_end=1110
-  _globals['_PROMPTSCOPE']._serialized_start=1112
-  _globals['_PROMPTSCOPE']._serialized_end=1182
-  _globals['_PROMPTEND']._serialized_start=1184
-  _globals['_PROMPTEND']._serialized_end=1260
-  _globals['_ANSWERPROMPTREQUEST']._serialized_start=1262
-  _globals['_ANSWERPROMPTREQUEST']._serialized_end=1375
-  _globals['_ANSWERPROMPTRESPONSE']._serialized_start=1377
-  _globals['_ANSWERPROMPTRESPONSE']._serialized_end=1399
-  _globals['_LISTAPPSREQUEST']._serialized_start=1401
-  _globals['_LISTAPPSREQUEST']._serialized_end=1418
-  _globals['_LISTAPPSRESPONSE']._serialized_start=1420
-  _globals['_LISTAPPSRESPONSE']._serialized_end=1475
-  _globals['_APPINFO']._serialized_start=1478
-  _globals['_APPINFO']._serialized_end=1636
-  _globals['_FUNCTIONINFO']._serialized_start=1639
-  _globals['_FUNCTIONINFO']._serialized_end=1844
-  _globals['_LISTGRANTSREQUEST']._serialized_start=1846
-  _globals['_LISTGRANTSREQUEST']._serialized_end=1908
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=1910
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=1967
-  _globals['_REVOKEGRANTREQUEST']._serialized_start=1969
-  _globals['_REVOKEGRANTREQUEST']._serialized_end=2007
-  _globals['_REVOKEGRANTRESPONSE']._serialized_start=2009
-  _globals['_REVOKEGRANTRESPONSE']._serialized_end=2066
-  _globals['_LISTDECISIONSREQUEST']._serialized_start=2068
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=2149
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=2151
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=2248
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=2250
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=2295
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=2297
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=2388
-  _globals['_HUBSERVICE']._serialized_start=2556
-  _globals['_HUBSERVICE']._serialized_end=3487
+  _globals['_PROMPT']._serialized_end=1161
+  _globals['_PROMPTSCOPE']._serialized_start=1163
+  _globals['_PROMPTSCOPE']._serialized_end=1282
+  _globals['_PROMPTEND']._serialized_start=1284
+  _globals['_PROMPTEND']._serialized_end=1360
+  _globals['_ANSWERPROMPTREQUEST']._serialized_start=1363
+  _globals['_ANSWERPROMPTREQUEST']._serialized_end=1592
+  _globals['_ANSWERPROMPTRESPONSE']._serialized_start=1594
+  _globals['_ANSWERPROMPTRESPONSE']._serialized_end=1616
+  _globals['_LISTAPPSREQUEST']._serialized_start=1618
+  _globals['_LISTAPPSREQUEST']._serialized_end=1635
+  _globals['_LISTAPPSRESPONSE']._serialized_start=1637
+  _globals['_LISTAPPSRESPONSE']._serialized_end=1692
+  _globals['_APPINFO']._serialized_start=1695
+  _globals['_APPINFO']._serialized_end=1853
+  _globals['_FUNCTIONINFO']._serialized_start=1856
+  _globals['_FUNCTIONINFO']._serialized_end=2061
+  _globals['_LISTGRANTSREQUEST']._serialized_start=2063
+  _globals['_LISTGRANTSREQUEST']._serialized_end=2125
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=2127
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=2184
+  _globals['_GETGRANTREQUEST']._serialized_start=2186
+  _globals['_GETGRANTREQUEST']._serialized_end=2221
+  _globals['_GETGRANTRESPONSE']._serialized_start=2223
+  _globals['_GETGRANTRESPONSE']._serialized_end=2277
+  _globals['_REVOKEGRANTREQUEST']._serialized_start=2279
+  _globals['_REVOKEGRANTREQUEST']._serialized_end=2317
+  _globals['_REVOKEGRANTRESPONSE']._serialized_start=2319
+  _globals['_REVOKEGRANTRESPONSE']._serialized_end=2376
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=2378
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=2459
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=2461
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=2558
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=2560
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=2605
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=2607
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=2698
+  _globals['_HUBSERVICE']._serialized_start=2866
+  _globals['_HUBSERVICE']._serialized_end=3872
 # @@protoc_insertion_point(module_scope)
