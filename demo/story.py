@@ -62,7 +62,7 @@ class Story:
 
     def _furnish(self) -> tuple[str, str]:
         """Put two messages into the inbox and a document into the folder; return the messages' subjects."""
-        files = self._hub.supervisor.data_directory("documents", _USER) / "files"
+        files = self._data("documents") / "files"
         files.mkdir(exist_ok=True)
         (files / "tax-return.txt").write_text(_TAX_RETURN)
         inbox = mailbox.mbox(self._data("mail") / "inbox.mbox")
@@ -177,7 +177,7 @@ class Story:
         )
 
     def _data(self, app: str) -> Path:
-        return self._hub.supervisor.data_directory(app, _USER)
+        return self._hub.supervisor.data.kept(app, _USER)
 
 
 def _outside_read(path: str) -> str:

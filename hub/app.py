@@ -16,6 +16,7 @@ from hub.edge.server import EdgeServers, private_directory
 from hub.edge.service import Backend
 from hub.errors import SpokegateError
 from hub.mediation.consent import Prompts
+from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Limits, Mediator
 from hub.mediation.pdp import OpaPdp
 from hub.opa.binary import find_opa
@@ -26,6 +27,7 @@ from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, Registry
 from hub.spokes.supervisor import SpokeEvent, Supervisor
 from hub.store.audit import AuditLog, Event
+from hub.store.data_labels import DataLabelStore
 from hub.store.database import one_hub_of_the_name, open_database
 from hub.store.grants import GrantStore
 from spoke_runner.sandbox import Footing, SandboxError, settle
@@ -124,12 +126,14 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             )
         )
         grants = GrantStore(engine, audit)
+        kept = KeptLabels(DataLabelStore(engine, audit, hub=config.name))
         prompts = Prompts()
         mediator = Mediator(
             registry=registry,
             pdp=pdp,
             prompts=prompts,
             grants=grants,
+            kept=kept,
             audit=audit,
             supervisor=supervisor,
             forwarder=Forwarder(),
@@ -140,6 +144,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                 mediator=mediator,
                 supervisor=supervisor,
                 grants=grants,
+                kept=kept,
                 audit=audit,
                 max_per_user=config.limits.sessions_per_user,
                 idle_seconds=config.limits.session_idle_seconds,

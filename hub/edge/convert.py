@@ -63,7 +63,7 @@ def labels(of: Labels) -> decision_pb2.Labels:
 
 def labels_of_json(of: dict[str, list[str]]) -> decision_pb2.Labels:
     """Return labels that are stored as JSON."""
-    return decision_pb2.Labels(confidentiality=of["confidentiality"], integrity=of["integrity"])
+    return decision_pb2.Labels(confidentiality=of.get("confidentiality"), integrity=of.get("integrity"))
 
 
 def prompt_event(event: Question | Ended) -> hub_pb2.WatchPromptsResponse:
@@ -200,9 +200,23 @@ def _decision(decision_id: str, body: dict[str, Any]) -> decision_pb2.Decision:
     return decision_pb2.Decision(
         decision_id=decision_id,
         reasons=[decision_pb2.Reason(**reason) for reason in body["reasons"]],
-        obligations=[decision_pb2.Obligation(**obligation) for obligation in body["obligations"]],
+        obligations=[_obligation(of) for of in body["obligations"]],
         review_result=body["review_result"],
         **effects.get(body["effect"], {"deny": decision_pb2.DenyEffect(hidden=body["hidden"])}),
+    )
+
+
+def _obligation(of: dict[str, Any]) -> decision_pb2.Obligation:
+    return decision_pb2.Obligation(
+        type=of["type"],
+        on=of.get("on", "arguments"),
+        pointer=of.get("pointer", ""),
+        value=of.get("value", 0),
+        replacement_json=json.dumps(of["replacement"]) if "replacement" in of else "",
+        labels=decision_pb2.Labels(confidentiality=of.get("confidentiality"), integrity=of.get("integrity"))
+        if of["type"] == "relabel"
+        else None,
+        message=of.get("message", ""),
     )
 
 

@@ -40,6 +40,7 @@ class Call:
     document: dict[str, Any] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)  # those in the document, by id
     carried: Labels = NONE  # what the target could know when its function ended
+    taken_off: Labels = NONE  # what the policies take off what the caller gets to know by the result
     result_labels: Labels = NONE  # what the decision was told that the result carries
     verdict: Verdict | None = None
     decided_by: DecidedBy = "error"
@@ -60,7 +61,7 @@ class Call:
                 "effect": decision.effect if decision is not None else "deny",
                 "hidden": decision.hidden if decision is not None else False,
                 "reasons": [r.model_dump() for r in decision.reasons] if decision is not None else [],
-                "obligations": [o.model_dump(exclude_none=True) for o in decision.obligations]
+                "obligations": [o.model_dump(exclude_unset=True) for o in decision.obligations]
                 if decision is not None
                 else [],
                 "review_result": decision.review_result if decision is not None else False,
@@ -87,6 +88,10 @@ class Call:
                 "delivered_digest": schema.digest(self.arguments_json),
             },
         )
+
+    def as_notice(self, message: str) -> Event:
+        """Return what the policies want the user to be told of the request as an event."""
+        return self._event("notice", {"message": message, "function": self.function, "caller": self.caller.id})
 
     def _event(self, kind: str, body: dict[str, Any]) -> Event:
         session = self.caller.session

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hub.mediation.labels import NONE, Labels
@@ -19,13 +20,17 @@ USER = "user"
 
 @dataclass(slots=True, eq=False)
 class SessionState:
-    """What decisions need to know of a session."""
+    """What decisions need to know of a session.
+
+    `kept` is what the data that apps keep for the user carries, by app: it grows by other sessions too.
+    """
 
     id: str
     user: str
     roles: tuple[str, ...] = ()
     evidence: Evidence = field(default_factory=Evidence)
     labels: dict[str, Labels] = field(default_factory=dict)
+    kept: Mapping[str, Labels] = field(default_factory=dict)
     given: dict[str, Labels] = field(default_factory=dict)
     calls: int = 0
     calls_by_function: Counter[str] = field(default_factory=Counter)
@@ -39,7 +44,7 @@ class SessionState:
 
     def labels_of(self, app: str) -> Labels:
         """Return what the session's spoke of an app may know."""
-        return self.labels.get(app, NONE)
+        return self.labels.get(app, NONE) | self.kept.get(app, NONE)
 
     def learn(self, app: str, labels: Labels) -> None:
         """Join labels into the session's spoke of an app; they never shrink."""

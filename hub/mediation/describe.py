@@ -90,7 +90,7 @@ def result_labels(call: Call) -> Labels:
     if call.target is None:
         return NONE
     known = call.caller.session.labels_of(call.target.app.name)
-    return function_labels(call.target) | known.without(call.given)
+    return (function_labels(call.target) | known.without(call.given)).without(call.taken_off)
 
 
 def question(call: Call, *, timeout_seconds: float) -> Question:

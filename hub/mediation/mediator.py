@@ -37,13 +37,14 @@ from hub.errors import (
 )
 from hub.mediation import describe, obligations, schema
 from hub.mediation.call import Call
-from hub.mediation.caller import Caller, new_id
+from hub.mediation.caller import Caller, SessionState, new_id
 from hub.mediation.consent import Answer, Outcome, Prompts, Question, Yes
-from hub.mediation.labels import Labels
+from hub.mediation.kept import KeptLabels
+from hub.mediation.labels import NONE, Labels
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
 from hub.spokes.forwarder import Forwarder
-from hub.spokes.registry import RegisteredFunction, Registry
+from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import Grant, GrantStore
@@ -95,6 +96,7 @@ class Mediator:
         pdp: Who decides.
         prompts: Where a person is asked.
         grants: What persons have agreed to.
+        kept: The labels of the data that apps keep.
         audit: Where it is put on record.
         supervisor: Who starts spokes.
         forwarder: The door into them; its permits are issued here alone.
@@ -108,6 +110,7 @@ class Mediator:
         pdp: Pdp,
         prompts: Prompts,
         grants: GrantStore,
+        kept: KeptLabels,
         audit: AuditLog,
         supervisor: Supervisor,
         forwarder: Forwarder,
@@ -117,6 +120,7 @@ class Mediator:
         self._pdp = pdp
         self._prompts = prompts
         self._grants = grants
+        self._kept = kept
         self._audit = audit
         self._supervisor = supervisor
         self._forwarder = forwarder
@@ -199,6 +203,7 @@ class Mediator:
             decision_id=new_id("d"),
             started=time.perf_counter(),
             parent_decision_id=reviewed.decision_id if reviewed is not None else "",
+            taken_off=reviewed.taken_off if reviewed is not None else NONE,
             result=reviewed.result if reviewed is not None else None,
             result_json=reviewed.result_json if reviewed is not None else b"",
         )
@@ -327,6 +332,12 @@ class Mediator:
     def _oblige(self, call: Call) -> None:
         decision = _verdict_of(call).decision
         obligations.require_known(decision.obligations)
+        taken_off = obligations.taken_off(decision.obligations)
+        if not ACTIONS[call.action].forwards and not call.taken_off >= taken_off:
+            raise ObligationUnfulfilled("relabel: what labels a result has is settled before its function is called")
+        call.taken_off |= taken_off
+        for message in obligations.notices(decision.obligations):
+            self._audit.record_later(call.as_notice(message))
         delivered = obligations.apply(decision.obligations, call.arguments, on="arguments")
         if delivered is not call.arguments and call.target is not None:
             try:
@@ -344,24 +355,33 @@ class Mediator:
         target, session = _target_of(call), call.caller.session
         spoke = await self._supervisor.acquire(target.app, user=session.user, session=session.id)
         session.give(target.app.name, call.labels | describe.function_labels(target))
+        await self._keep(session, target.app)
         permit = self._permits.issue(
             decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
         )
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
+        released = NONE
         try:
             text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=_SpokeAsks(self, callee))
+            released = call.taken_off
         finally:
             # Even how and when a call fails tells its caller something of what the target knows; it may know it now,
             # which is no reason to give it the rest.
-            call.carried = session.labels_of(target.app.name)
+            call.carried = session.labels_of(target.app.name).without(released)
             if call.caller.app is not None:
                 session.learn(call.caller.app.name, call.carried)
+                await self._keep(session, call.caller.app)
         try:
             call.result = schema.parse(text, what="result")
             call.result_json = schema.canonical(call.result, what="result")
             schema.check(call.result, target.result_validator, what="result")
         except (RequestInvalid, QuotaExceeded) as error:
             raise AppFailed(f"{call.function}: {error}") from error
+
+    async def _keep(self, session: SessionState, app: RegisteredApp) -> None:
+        """Let the data that an app keeps carry what its spoke may know from now on."""
+        if app.keeps_data:
+            await self._kept.join(session.user, app.name, session.labels_of(app.name))
 
     # 9. check the result
 
@@ -387,13 +407,12 @@ class Mediator:
 
     def _learn(self, call: Call) -> Delivered:
         session = call.caller.session
-        labels = session.labels_of(call.target.app.name) if call.target is not None else Labels()
         if ACTIONS[call.action].forwards:
             session.evidence.add_result(call.function, call.result, call.arguments)
             if call.caller.app is not None:
                 session.give(call.caller.app.name, call.carried)
         self._audit.record_later(call.as_outcome("done"))
-        return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=labels)
+        return Delivered(decision_id=call.decision_id, result_json=call.result_json.decode(), labels=call.carried)
 
     async def _refuse(self, call: Call, error: SpokegateError) -> SpokegateError:
         """Put a refusal on record, and return the error to raise.

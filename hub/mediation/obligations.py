@@ -1,8 +1,13 @@
 """Obligations: what a decision makes the hub do before it delivers.
 
-`redact` replaces a value by the text "[redacted]", `drop` removes a member, `max_result_bytes` caps the canonical
-result. Each works on a copy. An obligation that is unknown, incomplete or impossible refuses the request: an allow
-with an obligation is no allow without it. A pointer at nothing is fulfilled by itself.
+`redact` replaces a value by the text "[redacted]", `replace` by another one, `drop` removes a member,
+`max_result_bytes` caps the canonical result, `relabel` takes labels off what the caller gets to know by the result, and
+`notify` leaves the user a notice. Each works on a copy. An obligation that is unknown, incomplete or impossible refuses
+the request: an allow with an obligation is no allow without it. A pointer at nothing is fulfilled by itself.
+
+Invariants:
+    * `relabel` is the only way for labels to become fewer, and only for who receives the result of a function that
+      returned: who served it keeps what it knows, and a failure tells of all of it.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from jsonpointer import JsonPointer, JsonPointerException
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.errors import ObligationUnfulfilled
+from hub.mediation.labels import NONE, Labels
 
 REDACTED = "[redacted]"
 
@@ -26,25 +32,30 @@ class Obligation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    type: str = Field(description="`redact`, `drop` or `max_result_bytes`.")
+    type: str = Field(description="`redact`, `replace`, `drop`, `max_result_bytes`, `relabel` or `notify`.")
     on: On = Field(default="arguments", description="What it is done to.")
-    pointer: str | None = Field(default=None, description="RFC 6901; redact and drop need one.")
+    pointer: str | None = Field(default=None, description="RFC 6901; redact, replace and drop need one.")
     value: int | None = Field(default=None, ge=0, description="Bytes, for max_result_bytes.")
+    replacement: str | int | float | bool | None = Field(default=None, description="What replace puts there.")
+    confidentiality: list[str] = Field(default_factory=list, description="What relabel takes off.")
+    integrity: list[str] = Field(default_factory=list, description="What relabel takes off.")
+    message: str | None = Field(default=None, max_length=500, description="What notify says.")
+
+
+_EDITS = ("redact", "replace", "drop")
 
 
 def apply(obligations: Sequence[Obligation], document: Any, *, on: On) -> Any:
-    """Return the document with the obligations of its kind met; the same object when there are none.
+    """Return the document with the edits of its kind made; the same object when there are none.
 
     Raises:
-        ObligationUnfulfilled: One of them is unknown, incomplete or cannot be done to this document.
+        ObligationUnfulfilled: One of them cannot be done to this document.
     """
-    mine = [item for item in obligations if item.on == on and item.type != "max_result_bytes"]
+    mine = [item for item in obligations if item.on == on and item.type in _EDITS]
     if not mine:
         return document
     changed = copy.deepcopy(document)
     for item in mine:
-        if item.type not in ("redact", "drop") or not item.pointer:
-            raise ObligationUnfulfilled(f"cannot meet {item.type!r} on {on} at {item.pointer!r}")
         _edit(changed, item)
     return changed
 
@@ -58,11 +69,28 @@ def require_known(obligations: Sequence[Obligation]) -> None:
     for item in obligations:
         complete = {
             "redact": bool(item.pointer),
+            "replace": bool(item.pointer) and "replacement" in item.model_fields_set,
             "drop": bool(item.pointer),
             "max_result_bytes": item.on == "result" and item.value is not None,
+            "relabel": item.on == "result" and bool(item.confidentiality or item.integrity),
+            "notify": bool(item.message),
         }
         if not complete.get(item.type, False):
             raise ObligationUnfulfilled(f"unknown or incomplete obligation {item.model_dump()!r}")
+
+
+def taken_off(obligations: Sequence[Obligation]) -> Labels:
+    """Return the labels that what the caller gets to know by the result shall not carry."""
+    off = NONE
+    for item in obligations:
+        if item.type == "relabel":
+            off |= Labels.of(item.confidentiality, item.integrity)
+    return off
+
+
+def notices(obligations: Sequence[Obligation]) -> list[str]:
+    """Return what the user is to be told."""
+    return [item.message for item in obligations if item.type == "notify" and item.message]
 
 
 def require_size(obligations: Sequence[Obligation], canonical_result: bytes) -> None:
@@ -90,7 +118,7 @@ def _edit(document: Any, item: Obligation) -> None:
     )
     if not present:
         return
-    if item.type == "redact":
-        parent[last] = REDACTED
-    else:
+    if item.type == "drop":
         del parent[last]
+    else:
+        parent[last] = REDACTED if item.type == "redact" else item.replacement

@@ -9,6 +9,7 @@ from typing import Self
 
 from hub.errors import EntityNotFound, QuotaExceeded
 from hub.mediation.caller import SessionState, new_id, user_caller
+from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Delivered, Mediator
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
@@ -31,6 +32,7 @@ class Sessions:
         mediator: Takes every call.
         supervisor: Ends a session's spokes with it.
         grants: Ends a session's grants with it.
+        kept: The labels of the data that apps keep for a user.
         audit: Where opening and closing is recorded.
         max_per_user: How many sessions a user may have open.
         idle_seconds: After how long without a call a session is closed.
@@ -42,6 +44,7 @@ class Sessions:
         mediator: Mediator,
         supervisor: Supervisor,
         grants: GrantStore,
+        kept: KeptLabels,
         audit: AuditLog,
         max_per_user: int,
         idle_seconds: float,
@@ -49,6 +52,7 @@ class Sessions:
         self._mediator = mediator
         self._supervisor = supervisor
         self._grants = grants
+        self._kept = kept
         self._audit = audit
         self._max_per_user = max_per_user
         self._idle_seconds = idle_seconds
@@ -73,7 +77,7 @@ class Sessions:
         """
         if sum(1 for item in self._sessions.values() if item.state.user == user) >= self._max_per_user:
             raise QuotaExceeded(f"{user} has {self._max_per_user} sessions open: close one")
-        state = SessionState(id=new_id("s"), user=user, roles=roles)
+        state = SessionState(id=new_id("s"), user=user, roles=roles, kept=self._kept.of_user(user))
         self._sessions[state.id] = _Open(state)
         self._supervisor.open_session(state.id)
         self._audit.record_later(_event(state, "opened"))

@@ -33,11 +33,12 @@ from hub.errors import (
 from hub.spokes.permit import Permit, PermitIssuer
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import Spoke
+from hub.spokes.wire import CALL_FRAMES
 
 ASK_WINDOW = 16
 MAX_ASKS = 1000
-_MAX_FRAMES = 4_000
-_MAX_STREAM_BYTES = 64 << 20
+_MAX_FRAMES = 2_000
+_MAX_STREAM_BYTES = 32 << 20
 _MAX_PROGRESS_BYTES = 4 << 10
 _END_SECONDS = 1.0
 _WRITE_SECONDS = 0.25
@@ -105,7 +106,7 @@ class Forwarder:
             raise DeadlineExceeded(f"{spoke.name}: no time is left")
         with spoke.in_use():
             stream = spoke.stub.Run(timeout=remaining)
-            run = _Run(stream, asks, spoke.name)
+            run = _Run(stream, asks, spoke)
             try:
                 # A peer that does not read can hold a write of gRPC beyond the deadline of its own call.
                 async with asyncio.timeout(remaining + _WRITE_SECONDS):
@@ -127,30 +128,34 @@ class Forwarder:
 class _Run:
     """One stream while it is open."""
 
-    def __init__(self, stream: _Stream, asks: Asks, name: str) -> None:
+    def __init__(self, stream: _Stream, asks: Asks, spoke: Spoke) -> None:
         self._stream = stream
         self._asks = asks
-        self._name = name
+        self._name = spoke.name
+        self._wire = spoke.wire
         self._write_lock = asyncio.Lock()
         self._seen: set[int] = set()
         self._open: set[asyncio.Task[None]] = set()
 
     async def to_result(self, permit: Permit) -> str:
         start = spoke_pb2.Start(function=permit.function, arguments_json=permit.arguments_json, ask_window=ASK_WINDOW)
+        self._wire.explain(start.ByteSize(), frames=CALL_FRAMES)
         await self._stream.write(spoke_pb2.RunRequest(start=start))
         received = 0
         for _ in range(_MAX_FRAMES):
             response = await self._stream.read()
             if not isinstance(response, spoke_pb2.RunResponse):
                 raise AppFailed(f"{self._name}: the stream ended without a result")
-            received += response.ByteSize()
+            size = response.ByteSize()
+            self._wire.explain(size)
+            received += size
             if received > _MAX_STREAM_BYTES:
                 raise AppFailed(f"{self._name}: more than {_MAX_STREAM_BYTES} bytes in one call")
             match response.WhichOneof("frame"):
                 case "ask":
                     self._start_ask(response.ask)
-                case "progress" if response.ByteSize() > _MAX_PROGRESS_BYTES:
-                    raise AppFailed(f"{self._name}: a progress frame of {response.ByteSize()} bytes")
+                case "progress" if size > _MAX_PROGRESS_BYTES:
+                    raise AppFailed(f"{self._name}: a progress frame of {size} bytes")
                 case "progress":
                     _log.debug("progress", spoke=self._name, text=response.progress.text[:_LOGGED_CHARACTERS])
                 case "result":
@@ -204,6 +209,7 @@ class _Run:
         if task is not None:
             self._open.discard(task)
         async with self._write_lock:
+            self._wire.explain(reply.ByteSize())
             try:
                 await self._stream.write(reply)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):

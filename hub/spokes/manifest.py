@@ -106,6 +106,11 @@ class Manifest(_Document):
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
     )
     limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
+    data: Literal["session", "kept"] = Field(
+        default="session",
+        description="How long its data directory lasts: a `session`, or `kept` for the user, and with it the labels of "
+        "all that its spokes ever knew.",
+    )
     isolation: Literal["warm", "cold"] = Field(
         default="warm",
         description="How its spokes start: `warm` from a process that has imported the SDK already, or `cold`, with an "

@@ -72,6 +72,11 @@ class RegisteredApp:
         """What it declares that it asks for: `app.function`, `app.*` or `*`."""
         return self.manifest.asks
 
+    @property
+    def keeps_data(self) -> bool:
+        """Whether its data directory outlives a session, and with it the labels of all that its spokes knew."""
+        return self.manifest.data == "kept"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegisteredFunction:

@@ -22,7 +22,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from spokegate.v1 import spoke_pb2_grpc
 
 from hub.errors import QuotaExceeded, SpokeUnavailable
+from hub.spokes.data import DataDirectories
 from hub.spokes.registry import RegisteredApp
+from hub.spokes.wire import CALL_FRAMES, Wire
 from spoke_runner.sandbox import (
     CanaryFailed,
     Footing,
@@ -45,11 +47,16 @@ _REAP_SECONDS = 1.0
 _LOG_LINES = 20
 
 CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", 4 * _MEBIBYTE),
+    # Twice the longest JSON text that is taken; gRPC and its Python hold several copies of a message at once.
+    ("grpc.max_receive_message_length", 2 * _MEBIBYTE),
     ("grpc.max_send_message_length", 4 * _MEBIBYTE),
     ("grpc.max_metadata_size", 8 << 10),
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
+    # No window that grows with what the spoke sends, and no PING of ours for each message.
+    ("grpc.http2.bdp_probe", 0),
+    # What a call that is cut short leaves on its way is little; a message that is larger gets its room when it is read.
+    ("grpc.http2.lookahead_bytes", 16 << 10),
     # Each spoke its own connection, ended with it.
     ("grpc.use_local_subchannel_pool", 1),
 )
@@ -77,10 +84,16 @@ class Spoke:
     """One running spoke, as its callers see it."""
 
     def __init__(
-        self, key: SpokeKey, process: SpokeProcess, channel: grpc.aio.Channel, retire: Callable[[Spoke, str], None]
+        self,
+        key: SpokeKey,
+        process: SpokeProcess,
+        wire: Wire,
+        channel: grpc.aio.Channel,
+        retire: Callable[[Spoke, str], None],
     ) -> None:
         self.key = key
         self.process = process
+        self.wire = wire
         self.channel = channel
         # One annotation for the sync and the async flavour of the stub would need the generated union.
         self.stub: spoke_pb2_grpc.SpokeServiceAsyncStub = spoke_pb2_grpc.SpokeServiceStub(channel)
@@ -88,6 +101,7 @@ class Spoke:
         self._calls = 0
         self._retire = retire
         self.suspected = asyncio.Event()
+        wire.on_flood = lambda: retire(self, "flooded its connection")
 
     @property
     def name(self) -> str:
@@ -122,7 +136,7 @@ class Supervisor:
     """Keeps the spokes. Use as `async with`.
 
     Args:
-        data_root: Where the apps' data directories are: `<data_root>/<app>@<user>`.
+        data_root: Where the apps' data directories are (see `hub.spokes.data`).
         run_root: Where the spokes' socket directories are; short, because a socket's path is.
         idle_seconds: After how long without a call a spoke is ended.
         max_spokes: How many may run at once.
@@ -147,7 +161,7 @@ class Supervisor:
         on_zygote_event: Callable[[str], None],
         footing: Footing = Footing("strict"),  # noqa: B008 - frozen
     ) -> None:
-        self._data_root = data_root
+        self.data = DataDirectories(data_root)
         self._run_root = run_root
         self._idle_seconds = idle_seconds
         self._max_spokes = max_spokes
@@ -165,7 +179,7 @@ class Supervisor:
         if self._run_root.exists():
             shutil.rmtree(self._run_root)
         self._run_root.mkdir(mode=0o700, parents=True)
-        self._data_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data.open()
         if self._footing.level == "strict":
             await self._zygote.__aenter__()
         self._watch(self._reap_idle())
@@ -216,23 +230,20 @@ class Supervisor:
         self._open_sessions.add(session)
 
     async def close_session(self, session: str) -> None:
-        """End every spoke of a session, and start none for it again."""
+        """End every spoke of a session, with the data that is its alone, and start none for it again."""
         self._open_sessions.discard(session)
         keys = [key for key in self._spokes if key.session == session]
         await asyncio.gather(*(self._end(key, "session closed") for key in keys))
-
-    def data_directory(self, app: str, user: str) -> Path:
-        """Return the data directory of an app for a user, made when there is none."""
-        directory = self._data_root / f"{app}@{user}"
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory
+        await asyncio.gather(*self._destroying, return_exceptions=True)
+        await asyncio.to_thread(self.data.close_session, session)
 
     async def _start(self, app: RegisteredApp, key: SpokeKey) -> Spoke:
         self._counter += 1
         socket_directory = self._run_root / f"{self._counter:x}"
+        wire = Wire(self._run_root / f"{self._counter:x}.hub")
         try:
             socket_directory.mkdir(mode=0o700)
-            data_directory = self.data_directory(key.app, key.user)
+            data_directory = self.data.of(app, key.user, key.session)
             limits = app.manifest.limits
             spec = SandboxSpec(
                 app=key.app,
@@ -241,7 +252,7 @@ class Supervisor:
                 socket_dir=socket_directory,
                 level=self._footing.level,
                 proc=self._footing.proc,
-                uid=spoke_uid(self._data_root, data_directory),
+                uid=spoke_uid(self.data.root, data_directory),
                 limits=Limits(
                     memory_bytes=limits.memory_mb * _MEBIBYTE,
                     file_bytes=limits.file_mb * _MEBIBYTE,
@@ -250,19 +261,22 @@ class Supervisor:
                     processes=limits.threads,
                 ),
             )
+            await wire.lay(to=spec.socket_path)
             process, way = await self._launch(app, key, spec)
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
             self._forget_start(key)
+            wire.cut()
             shutil.rmtree(socket_directory, ignore_errors=True)
             _log.error("spoke not started", app=key.app, user=key.user, error=str(error))
             self._on_event(SpokeEvent(key, "start failed", {"error": f"{type(error).__name__}: {error}"}))
             raise SpokeUnavailable(f"{key.app}: {error}") from error
         except BaseException:
             self._forget_start(key)
+            wire.cut()
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
-        channel = grpc.aio.insecure_channel(f"unix:{process.socket_path}", options=CHANNEL_OPTIONS)
-        spoke = Spoke(key, process, channel, self._retire)
+        channel = grpc.aio.insecure_channel(f"unix:{wire.path}", options=CHANNEL_OPTIONS)
+        spoke = Spoke(key, process, wire, channel, self._retire)
         self._on_event(
             SpokeEvent(
                 key,
@@ -305,6 +319,7 @@ class Supervisor:
                 if ended.done():
                     return self._retire(spoke, spoke.process.ended_because or "process ended")
                 spoke.suspected.clear()
+                spoke.wire.explain(0, frames=CALL_FRAMES)
                 if not await _answers(spoke.channel):
                     return self._retire(spoke, "stopped answering")
         finally:
@@ -334,7 +349,10 @@ class Supervisor:
 
     async def _destroy(self, spoke: Spoke, why: str) -> None:
         await spoke.process.kill()
+        # An end that is not read from does not notice the other's death.
+        spoke.wire.cut()
         await spoke.channel.close()
+        await spoke.wire.close()
         shutil.rmtree(spoke.process.socket_path.parent, ignore_errors=True)
         self._on_event(SpokeEvent(spoke.key, why, {"log": list(spoke.process.logs)[-_LOG_LINES:]}))
 

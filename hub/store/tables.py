@@ -14,7 +14,12 @@ AUDIT = Table(
     Column("seq", _SEQ, primary_key=True, autoincrement=False),
     Column("time", Double, nullable=False, doc="Seconds since the epoch, UTC."),
     Column("hub", String(64), nullable=False, doc="The name of the hub that wrote it."),
-    Column("kind", String(32), nullable=False, doc="decision, outcome, grant, session, spoke, sandbox, policy or hub."),
+    Column(
+        "kind",
+        String(32),
+        nullable=False,
+        doc="`decision`, `outcome`, `grant`, `spoke` and so on.",
+    ),
     Column("decision_id", String(64), nullable=False, default="", doc="Empty where the event belongs to none."),
     Column("session", String(64), nullable=False, default=""),
     Column("user", String(128), nullable=False, default=""),
@@ -33,6 +38,19 @@ AUDIT_HEAD = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seq", _SEQ, nullable=False),
     Column("hash", String(64), nullable=False),
+)
+
+# Only ever added to: what was known once may have been written down.
+DATA_LABELS = Table(
+    "data_labels",
+    METADATA,
+    Column("id", _SEQ, primary_key=True),
+    Column("hub", String(64), nullable=False, doc="Whose directory it is."),
+    Column("user", String(128), nullable=False),
+    Column("app", String(64), nullable=False),
+    Column("kind", String(16), nullable=False, doc="confidentiality or integrity."),
+    Column("label", String(64), nullable=False),
+    Index("data_labels_hub", "hub"),
 )
 
 GRANTS = Table(

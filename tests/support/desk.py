@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,13 +23,16 @@ from sqlalchemy import Engine, text
 from hub.errors import SpokegateError, SpokeUnavailable
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.consent import Prompts, Question, Yes
+from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Delivered, Limits, Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, RegisteredApp, Registry
 from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
+from hub.spokes.wire import Wire
 from hub.store.audit import AuditLog
+from hub.store.data_labels import DataLabelStore
 from hub.store.database import URL, open_database
 from hub.store.grants import Grant, GrantStore
 from spoke_runner.sdk import App
@@ -50,7 +53,7 @@ class Desk:
     grants: GrantStore
     audit: AuditLog
     engine: Engine
-    session: SessionState = field(default_factory=lambda: SessionState(id=new_id("s"), user="alice"))
+    session: SessionState
 
     async def invoke(
         self,
@@ -112,18 +115,21 @@ class LocalSpokes:
             data = self._directory / f"{app.name}.data"
             data.mkdir()
             spoke_pb2_grpc.add_SpokeServiceServicer_to_server(_Servicer(self._apps[app.name], data), server)
-            address = f"unix:{self._directory / app.name}.sock"
-            server.add_insecure_port(address)
+            socket = self._directory / f"{app.name}.sock"
+            server.add_insecure_port(f"unix:{socket}")
             await server.start()
             self._servers.append(server)
-            channel = grpc.aio.insecure_channel(address)
+            wire = Wire(self._directory / f"{app.name}.hub")
+            await wire.lay(to=socket)
+            channel = grpc.aio.insecure_channel(f"unix:{wire.path}")
             key = SpokeKey(app.name, user, session)
-            self._spokes[app.name] = Spoke(key, cast(Any, None), channel, lambda spoke, why: None)
+            self._spokes[app.name] = Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)
         return self._spokes[app.name]
 
     async def close(self) -> None:
         for spoke in self._spokes.values():
             await spoke.channel.close()
+            await spoke.wire.close()
         for server in self._servers:
             await server.stop(None)
 
@@ -154,17 +160,20 @@ async def desk(
         spokes = LocalSpokes(code, directory)
         stack.push_async_callback(spokes.close)
         registry, pdp, prompts, grants = Registry(installed), pdp or FakePdp(), Prompts(), GrantStore(engine, audit)
+        kept = KeptLabels(DataLabelStore(engine, audit))
         mediator = Mediator(
             registry=registry,
             pdp=pdp,
             prompts=prompts,
             grants=grants,
+            kept=kept,
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
-        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine)
+        session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))
+        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, session)
 
 
 def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any) -> Grant:

@@ -34,3 +34,11 @@ max_result_bytes := 65536
 #   What no other app is to see of a function's result: RFC 6901 pointers by the function's full name. Empty here; it is
 #   a table for the owner of a fork, and a site says the same with obligations of its own.
 redact_results := {}
+
+# METADATA
+# title: Relabelled results
+# description: >-
+#   Labels that the result of a function does not carry, whatever its app knows, because the function takes out what
+#   they stand for: lists by kind, by the function's full name. The only way for labels to become fewer, so only
+#   functions whose code the owner has read belong here. A site says the same with obligations of its own.
+relabel_results := {}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from spoke_runner.sdk import App, Call, Refused
@@ -41,6 +43,19 @@ async def hang_stubborn(call: Call) -> None:
 async def hang_sync(call: Call) -> None:
     while True:
         time.sleep(1)  # noqa: ASYNC251 -- the point of it
+
+
+@app.function
+async def flood_connection(call: Call) -> None:
+    """Write PING frames to the connection with the hub, past gRPC."""
+    ping = b"\0\0\x08\x06" + bytes(5 + 8)
+    for descriptor in range(3, 64):
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as end:
+            if end.family == socket.AF_UNIX and str(end.getsockname()).endswith("spoke.sock"):
+                end.getpeername()  # of the listener, this fails
+                end.setblocking(True)
+                while True:
+                    end.sendall(ping * 64)
 
 
 @app.function

@@ -17,10 +17,11 @@ from collections.abc import Callable
 
 LIFETIME_SECONDS = 20
 PREFACE_BYTES = 24
-DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-ACK, END_HEADERS = 1, 4
+DATA, HEADERS, PRIORITY, RST, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 7, 8, 9
+ACK, END_STREAM, END_HEADERS = 1, 1, 4
 # :status 200, content-type application/grpc
 RESPONSE_HEADERS = b"\x88\x0f\x10\x10application/grpc"
+OK_TRAILERS = b"\x00\x0bgrpc-status\x010"
 BEHAVIOURS: dict[str, Callable[[socket.socket], None]] = {}
 
 
@@ -60,10 +61,21 @@ def ask(number: int) -> bytes:
     return message(made.SerializeToString())
 
 
-def progress(text: str) -> bytes:
+def invoke_frame(number: int, arguments: str) -> bytes:
     from spokegate.v1 import spoke_pb2
 
-    return message(spoke_pb2.RunResponse(progress=spoke_pb2.Progress(text=text)).SerializeToString())
+    invoke = spoke_pb2.InvokeAsk(function="a.b", arguments_json=arguments)
+    return spoke_pb2.RunResponse(ask=spoke_pb2.Ask(ask_id=number, invoke=invoke)).SerializeToString()
+
+
+def progress_frame(text: str) -> bytes:
+    from spokegate.v1 import spoke_pb2
+
+    return spoke_pb2.RunResponse(progress=spoke_pb2.Progress(text=text)).SerializeToString()
+
+
+def progress(text: str) -> bytes:
+    return message(progress_frame(text))
 
 
 def result() -> bytes:
@@ -72,12 +84,12 @@ def result() -> bytes:
     return message(spoke_pb2.RunResponse(result=spoke_pb2.Result(result_json="{}")).SerializeToString())
 
 
-def greet(end: socket.socket) -> None:
+def greet(end: socket.socket, window: int = 1 << 24) -> None:
     """Take the preface, exchange settings, and wait until the call has begun."""
     end.recv(PREFACE_BYTES, socket.MSG_WAITALL)
-    window = struct.pack(">HI", 4, 1 << 24)
+    setting = struct.pack(">HI", 4, window)
     end.sendall(
-        frame(SETTINGS, 0, 0, window) + frame(SETTINGS, ACK) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24))
+        frame(SETTINGS, 0, 0, setting) + frame(SETTINGS, ACK) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 24))
     )
     seen = b""
     # The path of the call is in its headers, Huffman-coded; it is enough that a HEADERS frame of stream 1 came.
@@ -100,6 +112,40 @@ def drain(end: socket.socket) -> None:
             pass
     except BlockingIOError:
         return
+
+
+class Windows:
+    """What the hub lets this peer send, for one that floods and breaks no rule of flow control."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._left = [65535, 65535]  # of the connection, and of stream 1
+        self._seen = b""
+
+    def send(self, payload: bytes) -> None:
+        """Send one gRPC message, as far as the windows allow at a time."""
+        whole = b"\0" + struct.pack(">I", len(payload)) + payload
+        while whole:
+            size = min(*self._left, 16384, len(whole))
+            if size <= 0:
+                self._read()
+                continue
+            self._end.sendall(frame(DATA, 0, 1, whole[:size]))
+            whole = whole[size:]
+            self._left = [left - size for left in self._left]
+
+    def _read(self) -> None:
+        piece = self._end.recv(1 << 16)
+        if not piece:
+            raise ConnectionError
+        self._seen += piece
+        while len(self._seen) >= 9:
+            length, kind, stream = int.from_bytes(self._seen[:3]), self._seen[3], int.from_bytes(self._seen[5:9])
+            if len(self._seen) < 9 + length:
+                return
+            if kind == WINDOW_UPDATE:
+                self._left[stream] += int.from_bytes(self._seen[9:13])
+            self._seen = self._seen[9 + length :]
 
 
 def hold(end: socket.socket) -> None:
@@ -267,7 +313,94 @@ def progress_flood(end: socket.socket) -> None:
 @behaviour
 def large_progress_flood(end: socket.socket) -> None:
     answer(end)
-    forever(end, progress("x" * (3 << 20)))
+    forever(end, progress("x" * ((2 << 20) - 1000)))
+
+
+@behaviour
+def progress_flood_within_the_windows(end: socket.socket) -> None:
+    answer(end)
+    windows = Windows(end)
+    while True:
+        windows.send(progress_frame("x" * 1024))
+
+
+@behaviour
+def large_progress_within_the_windows(end: socket.socket) -> None:
+    answer(end)
+    Windows(end).send(progress_frame("x" * ((2 << 20) - 1000)))
+    hold(end)
+
+
+@behaviour
+def large_asks_within_the_windows(end: socket.socket) -> None:
+    answer(end)
+    windows = Windows(end)
+    for number in range(1, 1 << 20):
+        windows.send(invoke_frame(number, "x" * (1 << 20)))
+
+
+@behaviour
+def flood_after_the_result(end: socket.socket) -> None:
+    answer(end)
+    end.sendall(result() + frame(HEADERS, END_STREAM | END_HEADERS, 1, OK_TRAILERS))
+    forever(end, frame(PING, 0, 0, bytes(8)) * 64)
+
+
+@behaviour
+def tiny_data(end: socket.socket) -> None:
+    answer(end)
+    end.sendall(frame(DATA, 0, 1, b"\0" + struct.pack(">I", 1 << 20)))
+    forever(end, frame(DATA, 0, 1, b"x") * 64)
+
+
+@behaviour
+def data_for_no_stream(end: socket.socket) -> None:
+    answer(end)
+    forever(end, frame(DATA, 0, 99, bytes(16384)))
+
+
+@behaviour
+def priority_flood(end: socket.socket) -> None:
+    answer(end)
+    forever(end, frame(PRIORITY, 0, 1, struct.pack(">IB", 3, 16)) * 64)
+
+
+@behaviour
+def unknown_frame_flood(end: socket.socket) -> None:
+    answer(end)
+    forever(end, frame(0xEE, 0, 0) * 1024)
+
+
+@behaviour
+def reset_flood(end: socket.socket) -> None:
+    answer(end)
+    forever(end, frame(RST, 0, 99, struct.pack(">I", 2)) * 64)
+
+
+@behaviour
+def pings_one_by_one(end: socket.socket) -> None:
+    answer(end)
+    while True:
+        end.sendall(frame(PING, 0, 0, bytes(8)))
+        end.recv(1 << 16)
+
+
+@behaviour
+def pings_between_messages(end: socket.socket) -> None:
+    """Earn with each message what the next PING costs, and make all of them as dear as they can be."""
+    answer(end)
+    windows = Windows(end)
+    for number in range(1, 1 << 20):
+        windows.send(invoke_frame(number, "{}") if number <= 900 else progress_frame("x"))
+        end.sendall(frame(PING, 0, 0, bytes(8)))
+        time.sleep(0.0002)
+
+
+@behaviour
+def tiny_windows(end: socket.socket) -> None:
+    """Let the hub send its long arguments byte by byte."""
+    greet(end, window=1)
+    forever(end, (frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) + frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", 1))))
 
 
 @behaviour

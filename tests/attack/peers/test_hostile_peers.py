@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,16 +22,35 @@ from hub.spokes.forwarder import Forwarder
 from hub.spokes.permit import PermitIssuer
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import CHANNEL_OPTIONS, Spoke, SpokeKey
+from hub.spokes.wire import Wire
 from tests.attack.peers.peer import BEHAVIOURS
 
 PROJECT = Path(__file__).resolve().parents[3]
-CALL_SECONDS = 2.0
+CALL_SECONDS = 1.2
 SLACK_SECONDS = 1.5
 MAX_GROWTH = 16 << 20
 MAX_CPU_SECONDS = 1.0
-# gRPC answers these by itself and tells nobody, so they cost up to a core for as long as the call may last.
-BELOW_THE_STREAM = ("ping_flood", "settings_flood", "window_flood")
-GOOD_APP = "from spoke_runner.sdk import App, Call\napp = App()\n\n@app.function\nasync def ok(call: Call): return {}\n"
+LONG_ARGUMENTS = ("never_reading", "tiny_windows")
+LONG_SECONDS = 12.0
+ENDS_WELL = ("flood_after_the_result",)
+# gRPC answers these by itself and tells nobody.
+BELOW_THE_STREAM = ("settings_flood", "window_flood", "reset_flood")
+GOOD_APP = """
+from spoke_runner.sdk import App, Call
+app = App()
+
+@app.function
+async def ok(call: Call): return {}
+
+@app.function
+async def talk(call: Call):
+    for number in range(1500):
+        await call.progress(str(number))
+    return {}
+
+@app.function
+async def large(call: Call): return {"x": "x" * 2_000_000}
+"""
 GOOD_SPOKE = """
 import asyncio, sys
 from pathlib import Path
@@ -55,15 +76,47 @@ class Bench:
         self.directory = directory
         self.forwarder = Forwarder()
         self.issuer: PermitIssuer = self.forwarder.take_issuer()
+        self.retired: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
-    async def call(self, spoke: Spoke, *, seconds: float, arguments: str = "{}") -> str:
-        permit = self.issuer.issue(decision_id="d", function="ok", arguments_json=arguments)
+    async def call(self, spoke: Spoke, *, seconds: float, function: str = "ok", arguments: str = "{}") -> str:
+        permit = self.issuer.issue(decision_id="d", function=function, arguments_json=arguments)
         deadline = asyncio.get_running_loop().time() + seconds
         return await self.forwarder.run(spoke, permit, deadline=deadline, asks=NoAsks())
 
-    def spoke(self, name: str) -> Spoke:
-        channel = grpc.aio.insecure_channel(f"unix:{self.directory / name}.sock", options=CHANNEL_OPTIONS)
-        return Spoke(SpokeKey(name, "ann", "s"), cast(Any, None), channel, lambda spoke, why: None)
+    @asynccontextmanager
+    async def spoke(self, name: str, *, wired: bool = True) -> AsyncIterator[Spoke]:
+        """Connect to a socket as the supervisor does; not wired, as it would be without a wire."""
+        socket, wire = self.directory / f"{name}.sock", Wire(self.directory / f"{name}.hub")
+        await wire.lay(to=socket)
+        address = f"unix:{wire.path if wired else socket}"
+        channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        try:
+            yield Spoke(SpokeKey(name, "ann", "s"), cast(Any, None), wire, channel, self._retire)
+        finally:
+            await channel.close()
+            await wire.close()
+
+    @asynccontextmanager
+    async def peer(self, name: str, *, wired: bool = True) -> AsyncIterator[Spoke]:
+        """Start a hostile peer and connect to it."""
+        socket = self.directory / f"{name}.sock"
+        socket.unlink(missing_ok=True)
+        line = (sys.executable, "-m", "tests.attack.peers.peer", name, str(socket))
+        async with program(*line), self.spoke(name, wired=wired) as spoke:
+            yield spoke
+
+    def _retire(self, spoke: Spoke, why: str) -> None:
+        self.retired.put_nowait((spoke.name, why))
+
+
+@asynccontextmanager
+async def at_work(directory: Path) -> AsyncIterator[tuple[Bench, Spoke]]:
+    """Connect to the good spoke, and call it until everything in the hub is warm."""
+    bench = Bench(directory)
+    async with bench.spoke("good") as good:
+        for _ in range(20):
+            await bench.call(good, seconds=5.0)
+        yield bench, good
 
 
 @asynccontextmanager
@@ -80,10 +133,18 @@ async def program(*line: str) -> AsyncIterator[None]:
 
 
 @pytest.fixture(scope="module")
-def directory() -> Any:
+def directory() -> Iterator[Path]:
+    """Serve the good spoke in a directory, where the peers serve, too."""
     with tempfile.TemporaryDirectory(prefix="sg-") as name:
         (Path(name) / "good.py").write_text(GOOD_APP)
-        yield Path(name)
+        line = (sys.executable, "-c", GOOD_SPOKE, name)
+        with subprocess.Popen(line, stdout=subprocess.PIPE, cwd=PROJECT) as good:
+            try:
+                assert good.stdout is not None
+                assert good.stdout.readline() == b"ready\n"
+                yield Path(name)
+            finally:
+                good.kill()
 
 
 def resident() -> int:
@@ -94,16 +155,35 @@ def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-class Watch:
-    """The most that this process held, looked at often."""
+class Cost:
+    """What this process has used since, and the most that it held, looked at often."""
 
     def __init__(self) -> None:
-        self.before = self.most = resident()
+        gc.collect()
+        self._before = self._most = resident()
+        self._descriptors = open_descriptors()
+        self._cpu, self._began = time.process_time(), time.monotonic()
 
     async def look(self) -> None:
         while True:
-            self.most = max(self.most, resident())
+            self._most = max(self._most, resident())
             await asyncio.sleep(0.02)
+
+    @property
+    def growth(self) -> int:
+        return self._most - self._before
+
+    @property
+    def descriptors(self) -> int:
+        return open_descriptors() - self._descriptors
+
+    @property
+    def cpu_seconds(self) -> float:
+        return time.process_time() - self._cpu
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
 
 
 async def keep_calling(bench: Bench, good: Spoke, done: list[str]) -> None:
@@ -112,45 +192,79 @@ async def keep_calling(bench: Bench, good: Spoke, done: list[str]) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
+def arguments_for(name: str) -> str:
+    return '{"x": "' + "x" * (2 << 20) + '"}' if name in LONG_ARGUMENTS else "{}"
+
+
+@pytest.mark.parametrize("name", [name for name in BEHAVIOURS if name not in ENDS_WELL])
 async def test_a_hostile_peer_ends_in_a_clear_status_and_costs_the_hub_little(name: str, directory: Path) -> None:
-    bench = Bench(directory)
-    good_line = (sys.executable, "-c", GOOD_SPOKE, str(directory))
-    peer_line = (sys.executable, "-m", "tests.attack.peers.peer", name, str(directory / f"{name}.sock"))
-    (directory / "good.sock").unlink(missing_ok=True)
-    async with program(*good_line), program(*peer_line):
-        good, bad = bench.spoke("good"), bench.spoke(name)
-        for _ in range(20):
-            await bench.call(good, seconds=5.0)
-        done: list[str] = []
-        watch, descriptors = Watch(), open_descriptors()
-        tasks = [asyncio.create_task(keep_calling(bench, good, done)), asyncio.create_task(watch.look())]
-        cpu, began = time.process_time(), time.monotonic()
+    async with at_work(directory) as (bench, good), bench.peer(name) as bad:
+        arguments, done = arguments_for(name), list[str]()
+        cost = Cost()
+        tasks = [asyncio.create_task(keep_calling(bench, good, done)), asyncio.create_task(cost.look())]
         outcome: SpokegateError | str
         try:
-            arguments = '{"x": "' + "x" * (2 << 20) + '"}' if name == "never_reading" else "{}"
             outcome = await bench.call(bad, seconds=CALL_SECONDS, arguments=arguments)
         except SpokegateError as error:
             outcome = error
-        took = time.monotonic() - began
+        took = cost.seconds
         await bad.channel.close()
+        await bad.wire.close()
         await asyncio.sleep(0.1)
-        cpu = time.process_time() - cpu
+        cpu = cost.cpu_seconds
         # Not one call of the other spoke was lost, and they went on meanwhile.
         assert not tasks[0].done(), tasks[0].exception()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        left = open_descriptors() - descriptors
-        await good.channel.close()
-    growth = watch.most - watch.before
+        left = cost.descriptors
     print(
-        f"{name:<30} {type(outcome).__name__:<18} {took:5.2f} s {growth / 2**20:6.1f} MiB {cpu:5.2f} s CPU {len(done)}"
+        f"{name:<34} {type(outcome).__name__:<18} {took:5.2f} s {cost.growth / 2**20:6.1f} MiB {cpu:5.2f} s CPU"
+        f" {len(done)} calls beside"
     )
 
     assert isinstance(outcome, (AppFailed, DeadlineExceeded, SpokeUnavailable)), outcome
     assert took < CALL_SECONDS + SLACK_SECONDS
-    assert growth < MAX_GROWTH
-    assert cpu < (took if name in BELOW_THE_STREAM else MAX_CPU_SECONDS)
+    assert cost.growth < MAX_GROWTH
+    assert cpu < MAX_CPU_SECONDS
     assert left <= 2
     assert done
+
+
+@pytest.mark.parametrize("name", ["window_flood", "ping_flood_without_reading", "flood_after_the_result"])
+async def test_a_peer_that_goes_on_flooding_is_ended_with_or_without_a_call(name: str, directory: Path) -> None:
+    async with at_work(directory) as (bench, _), bench.peer(name) as bad:
+        cost = Cost()
+        if name in ENDS_WELL:
+            assert await bench.call(bad, seconds=LONG_SECONDS) == "{}"
+        else:
+            with pytest.raises(SpokeUnavailable):
+                await bench.call(bad, seconds=LONG_SECONDS)
+        async with asyncio.timeout(LONG_SECONDS):
+            assert await bench.retired.get() == (name, "flooded its connection")
+        print(f"{name:<34} ended after {cost.seconds:5.2f} s and {cost.cpu_seconds:5.2f} s CPU")
+        assert cost.cpu_seconds < MAX_CPU_SECONDS
+
+
+@pytest.mark.parametrize("name", BELOW_THE_STREAM)
+async def test_control_without_the_wire_the_same_peer_costs_many_times_as_much(name: str, directory: Path) -> None:
+    costs = {}
+    for wired in (True, False):
+        async with at_work(directory) as (bench, _), bench.peer(name, wired=wired) as bad:
+            cost = Cost()
+            with pytest.raises(SpokegateError):
+                await bench.call(bad, seconds=CALL_SECONDS)
+            costs[wired] = cost.cpu_seconds
+    print(f"{name:<34} {costs[False]:5.2f} s CPU without the wire, {costs[True]:5.2f} s with it")
+
+    assert costs[False] > 3 * costs[True]
+
+
+async def test_control_an_obedient_peer_with_as_much_to_say_is_not_held_up(directory: Path) -> None:
+    async with at_work(directory) as (bench, good):
+        for _ in range(3):
+            assert await bench.call(good, seconds=CALL_SECONDS * 5, function="talk") == "{}"
+        async with asyncio.timeout(CALL_SECONDS * 5):
+            large = await asyncio.gather(*(bench.call(good, seconds=20.0, function="large") for _ in range(16)))
+        assert all(len(text) > 2_000_000 for text in large)
+        assert bench.retired.empty()

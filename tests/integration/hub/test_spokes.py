@@ -135,6 +135,18 @@ async def test_a_spoke_that_answers_nothing_any_more_is_ended_and_started_again(
     assert await started(hub, "misbehaving", 2)
 
 
+async def test_a_spoke_that_floods_its_connection_is_ended_and_started_again(hub: Live, session: Session) -> None:
+    await echo(session)
+    flooding = asyncio.create_task(refused(session.invoke("misbehaving.flood_connection", {})))
+    for _ in range(3):
+        await session.invoke("vault.runs", {})
+    error = await asyncio.wait_for(flooding, 10)
+    assert error.reason == "SPOKE_UNAVAILABLE"
+    await hub.row("spoke", lambda body: body["what"] == "flooded its connection")
+    assert await echo(session) == 1
+    assert await started(hub, "misbehaving", 2)
+
+
 async def test_the_other_call_in_a_spoke_that_is_ended_gets_a_clear_status(hub: Live, session: Session) -> None:
     await echo(session)
     waiting = asyncio.create_task(refused(session.invoke("misbehaving.hang", {})))

@@ -284,6 +284,59 @@ async def test_a_result_is_dropped_from_and_capped(tmp_path: Path) -> None:
                 await hub.invoke("target.say", {"text": "x"})
 
 
+OFF = {"type": "relabel", "on": "result", "confidentiality": ["health"], "integrity": []}
+
+
+async def test_a_relabelled_result_takes_its_label_to_nobody_and_the_rest_to_its_caller(tmp_path: Path) -> None:
+    def relabel(document: dict[str, Any]) -> Decision:
+        return decision(obligations=[OFF] if document["resource"]["id"] == "target.secret" else [])
+
+    async with at_desk(tmp_path, FakePdp(relabel)) as (hub, _):
+        await hub.invoke("asker.ask", {"function": "target.secret"})
+        assert hub.session.labels_of("asker").to_json() == {"confidentiality": [], "integrity": ["untrusted:mail"]}
+        assert hub.session.labels_of("target").confidentiality == {"health"}
+        to_user = await hub.invoke("target.secret")
+        assert to_user.labels.confidentiality == frozenset()
+        obliged = [body["obligations"] for _, _, body in await hub.rows("decision") if body["obligations"]]
+    assert obliged == [[OFF], [OFF]]
+
+
+async def test_a_failure_tells_of_all_that_the_target_knows_whatever_is_taken_off(tmp_path: Path) -> None:
+    off = {**OFF, "confidentiality": ["failing"]}
+    pdp = FakePdp(lambda document: decision(obligations=[off] if document["resource"]["id"] == "target.fail" else []))
+    async with at_desk(tmp_path, pdp) as (hub, _):
+        await hub.invoke("asker.ask", {"function": "target.fail"})
+        assert hub.session.labels_of("asker").confidentiality == {"failing"}
+
+
+async def test_labels_cannot_be_taken_off_when_the_function_has_run(tmp_path: Path) -> None:
+    def late(document: dict[str, Any]) -> Decision:
+        reviewing = document["action"]["name"] == "return"
+        return decision(obligations=[OFF] if reviewing else [], review_result=not reviewing)
+
+    async with at_desk(tmp_path, FakePdp(late)) as (hub, _):
+        assert type(await hub.refusal("target.secret")) is ObligationUnfulfilled
+
+
+async def test_what_a_review_is_told_of_a_result_leaves_out_what_is_taken_off(tmp_path: Path) -> None:
+    pdp = FakePdp(lambda _: decision(obligations=[OFF], review_result=True))
+    async with at_desk(tmp_path, pdp) as (hub, _):
+        await hub.invoke("target.secret")
+    [review] = pdp.asked_for("return")
+    assert review["resource"]["function"]["labels"]["confidentiality"] == []
+
+
+async def test_a_notice_for_the_user_is_on_record(tmp_path: Path) -> None:
+    pdp = FakePdp(decision(obligations=[{"type": "notify", "message": "Mail went out."}]))
+    async with at_desk(tmp_path, pdp) as (hub, _):
+        done = await hub.invoke("target.do")
+        [(_, decision_id, body)] = await hub.rows("notice")
+    assert (decision_id, body) == (
+        done.decision_id,
+        {"message": "Mail went out.", "function": "target.do", "caller": "user"},
+    )
+
+
 async def test_a_result_is_decided_on_once_more_when_the_decision_wants_it(tmp_path: Path) -> None:
     def review(document: dict[str, Any]) -> Decision:
         if document["action"]["name"] == "return":

@@ -26,13 +26,16 @@ DOCUMENT = {"ssn": "1", "a/b": {"m~n": [1, 2, 3]}, "": "empty", "n": None}
         ("redact", "/a~1b", {**DOCUMENT, "a/b": "[redacted]"}),
         ("redact", "/", {**DOCUMENT, "": "[redacted]"}),
         ("redact", "/n", {**DOCUMENT, "n": "[redacted]"}),
+        ("replace", "/ssn", {**DOCUMENT, "ssn": 9}),
+        ("replace", "/a~1b/m~0n/1", {**DOCUMENT, "a/b": {"m~n": [1, 9, 3]}}),
         ("drop", "/ssn", {key: value for key, value in DOCUMENT.items() if key != "ssn"}),
         ("drop", "/a~1b/m~0n/0", {**DOCUMENT, "a/b": {"m~n": [2, 3]}}),
     ],
 )
 def test_the_value_that_is_pointed_at_is_changed_in_a_copy(type_: str, pointer: str, expected: Any) -> None:
     before = repr(DOCUMENT)
-    assert apply([obligation(type_, pointer=pointer)], DOCUMENT, on="arguments") == expected
+    more: dict[str, Any] = {"replacement": 9} if type_ == "replace" else {}
+    assert apply([obligation(type_, "arguments", pointer=pointer, **more)], DOCUMENT, on="arguments") == expected
     assert repr(DOCUMENT) == before
 
 
@@ -67,6 +70,12 @@ def test_what_is_for_the_result_leaves_the_arguments_alone_and_unchanged() -> No
         obligation("max_result_bytes", value=1),
         obligation("max_result_bytes", on="result"),
         obligation(""),
+        obligation("replace", pointer="/a"),
+        obligation("replace", replacement=1),
+        obligation("relabel", confidentiality=["health"]),
+        obligation("relabel", on="result"),
+        obligation("notify"),
+        obligation("notify", message=""),
     ],
     ids=repr,
 )
@@ -90,6 +99,12 @@ def test_an_unknown_or_incomplete_obligation_is_a_refusal(bad: Obligation) -> No
 def test_an_obligation_of_another_shape_is_not_of_the_contract(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Obligation.model_validate(fields)
+
+
+def test_a_value_can_be_replaced_by_null() -> None:
+    by_null = obligation("replace", pointer="/ssn", replacement=None)
+    require_known([by_null])
+    assert apply([by_null], {"ssn": 1}, on="arguments") == {"ssn": None}
 
 
 def test_the_smallest_cap_counts() -> None:

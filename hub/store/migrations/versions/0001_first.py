@@ -1,4 +1,4 @@
-"""The first schema: the audit log, its head, and grants."""
+"""The first schema: the audit log, its head, the labels of kept data, and grants."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(64), nullable=False),
     )
     op.bulk_insert(head, [{"id": 1, "seq": 0, "hash": "0" * 64}])
+    op.create_table(
+        "data_labels",
+        sa.Column("id", _SEQ, primary_key=True),
+        sa.Column("hub", sa.String(64), nullable=False),
+        sa.Column("user", sa.String(128), nullable=False),
+        sa.Column("app", sa.String(64), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("label", sa.String(64), nullable=False),
+    )
+    op.create_index("data_labels_hub", "data_labels", ["hub"])
     op.create_table(
         "grants",
         sa.Column("id", sa.String(64), primary_key=True),

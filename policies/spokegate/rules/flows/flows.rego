@@ -2,10 +2,12 @@
 # title: Flows
 # description: >-
 #   Confidentiality in both directions. Arguments may carry all that the caller carries; a result carries what its
-#   function's labels say. Trust is no clearance, and the user is cleared for everything.
+#   function's labels say, less what obligations take off. Trust is no clearance, and the user is cleared for
+#   everything.
 package spokegate.rules.flows
 
 import data.spokegate.lib.reasons
+import data.spokegate.lib.relabel
 import data.spokegate.lib.request
 
 # METADATA
@@ -38,7 +40,7 @@ result_cleared if request.within_app
 result_cleared if {
 	request.by_spoke
 	every label in input.resource.function.labels.confidentiality {
-		label in caller_clearance
+		label in (caller_clearance | relabel.confidentiality)
 	}
 }
 
@@ -57,7 +59,10 @@ caller_cleared if {
 	}
 }
 
-result_labels contains label if some label in input.resource.function.labels.confidentiality
+result_labels contains label if {
+	some label in input.resource.function.labels.confidentiality
+	not label in relabel.confidentiality
+}
 
 caller_labels contains label if some label in input.context.labels.confidentiality
 

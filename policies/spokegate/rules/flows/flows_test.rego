@@ -57,6 +57,43 @@ test_result_to_uncleared_whatever_the_trust if {
 	])
 }
 
+relabelling(labels) := {
+	"type": "relabel",
+	"on": "result",
+	"confidentiality": labels,
+	"integrity": [],
+}
+
+test_a_label_that_is_taken_off_needs_no_clearance[action] if {
+	some action in {"invoke", "return"}
+	asked := request([result, caller_clearance(["contact"]), {"/action/name": action}])
+	decision := spokegate.decision with input as asked
+		with spokegate.settings.relabel_results as {"archive.find": {"confidentiality": ["health"]}}
+	decision.effect == "allow"
+	decision.obligations == [relabelling(["health"]), testing.max_result_bytes]
+}
+
+test_a_label_that_the_site_takes_off_needs_no_clearance if {
+	decision := spokegate.decision with input as request([result, caller_clearance(["contact"])])
+		with data.site.obligations as [relabelling(["health"])]
+	decision.effect == "allow"
+}
+
+test_another_label_than_the_one_taken_off_needs_clearance if {
+	decision := spokegate.decision with input as request([result, caller_clearance([])])
+		with data.site.obligations as [relabelling(["health"])]
+	decision == testing.denied([object.union(
+		result_to_uncleared,
+		{"message": "The result of archive.find carries contact, which reader is not cleared for."},
+	)])
+}
+
+test_what_is_taken_off_a_result_is_not_taken_off_the_arguments if {
+	decision := spokegate.decision with input as request([carried, caller_clearance(["contact", "health"])])
+		with data.site.obligations as [relabelling(["health", "contact"])]
+	decision.effect == "deny"
+}
+
 test_a_clearance_of_the_target_does_not_clear_the_caller if {
 	spokegate.decision == testing.denied([result_to_uncleared]) with input as request([
 		result,

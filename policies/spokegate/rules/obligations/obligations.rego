@@ -27,3 +27,18 @@ obligations contains {"type": "redact", "on": "result", "pointer": pointer} if {
 	input.action.name in {"invoke", "return"}
 	some pointer in object.get(settings.redact_results, input.resource.id, [])
 }
+
+# METADATA
+# title: Relabelled results
+# description: What the settings take off the labels of a function's result.
+# custom:
+#   code: obligations.relabel_results
+obligations contains {
+	"type": "relabel",
+	"on": "result",
+	"confidentiality": object.get(labels, "confidentiality", []),
+	"integrity": object.get(labels, "integrity", []),
+} if {
+	input.action.name in {"invoke", "return"}
+	labels := settings.relabel_results[input.resource.id]
+}

@@ -1,6 +1,7 @@
 package spokegate.rules.obligations_test
 
 import data.spokegate
+import data.spokegate.rules.obligations
 import data.spokegate.testing
 
 redacted := {"type": "redact", "on": "result", "pointer": "/ssn"}
@@ -60,4 +61,27 @@ test_redact_results_within_an_app if {
 	decision := spokegate.decision with input as testing.patched(testing.by_spoke, testing.own)
 		with spokegate.settings.redact_results as redact_results
 	decision.obligations == [testing.max_result_bytes]
+}
+
+relabel_results := {
+	"archive.find": {"confidentiality": ["health"]},
+	"archive.list": {"confidentiality": ["contact"]},
+	"archive.count": {"integrity": ["web"]},
+}
+
+test_relabel_results[note] if {
+	some note, [resource, expected] in {
+		"confidentiality": ["archive.find", [["health"], []]],
+		"integrity": ["archive.count", [[], ["web"]]],
+	}
+	given := obligations.obligations with input as testing.patched(testing.by_user, {"/resource/id": resource})
+		with spokegate.settings.relabel_results as relabel_results
+	given == {{"type": "relabel", "on": "result", "confidentiality": expected[0], "integrity": expected[1]}}
+}
+
+test_no_relabelling_of_another_function_or_a_probe[note] if {
+	some note, patch in {"function": {"/resource/id": "archive.remove"}, "probe": {"/action/name": "probe"}}
+	given := obligations.obligations with input as testing.patched(testing.by_user, patch)
+		with spokegate.settings.relabel_results as relabel_results
+	given == set()
 }

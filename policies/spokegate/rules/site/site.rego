@@ -115,3 +115,23 @@ sound_obligation({"type": "max_result_bytes", "on": "result", "value": value}) i
 	value >= 0
 	floor(value) == value
 }
+
+sound_obligation({"type": "replace", "on": on, "pointer": pointer, "replacement": replacement}) if {
+	on in {"arguments", "result"}
+	startswith(pointer, "/")
+	not is_object(replacement)
+	not is_array(replacement)
+}
+
+sound_obligation({"type": "relabel", "on": "result", "confidentiality": confidentiality, "integrity": integrity}) if {
+	labels := array.concat(confidentiality, integrity)
+	count(labels) > 0
+	every label in labels {
+		is_string(label)
+	}
+}
+
+sound_obligation({"type": "notify", "on": "arguments", "message": message}) if {
+	count(message) > 0
+	count(message) <= 500
+}

@@ -24,6 +24,12 @@ undecided := testing.patched_in_turn(testing.by_spoke, [testing.write, testing.f
 
 drop := {"type": "drop", "on": "arguments", "pointer": "/text"}
 
+replaced := {"type": "replace", "on": "arguments", "pointer": "/limit", "replacement": 10}
+
+relabelled := {"type": "relabel", "on": "result", "confidentiality": ["health"], "integrity": []}
+
+notice := {"type": "notify", "on": "arguments", "message": "Mail went out."}
+
 test_absent_by_default if {
 	spokegate.decision == testing.undecided(testing.for_good) with input as undecided
 }
@@ -119,6 +125,12 @@ test_obligations if {
 	]})
 }
 
+test_every_kind_of_obligation if {
+	decision := spokegate.decision with input as testing.by_user
+		with data.site.obligations as {replaced, relabelled, notice}
+	decision == object.union(testing.allowed([testing.user_call]), {"obligations": [relabelled, notice, replaced]})
+}
+
 test_obligations_for_the_user if {
 	decision := spokegate.decision with input as testing.by_user
 		with data.site.obligations as [drop]
@@ -186,6 +198,18 @@ test_malformed_obligations[note] if {
 		"cap within a byte": [{"type": "max_result_bytes", "on": "result", "value": 0.5}],
 		"cap without value": [{"type": "max_result_bytes", "on": "result"}],
 		"one of two": [drop, {}],
+		"replacement by a list": [object.union(replaced, {"replacement": []})],
+		"replacement by an object": [object.union(replaced, {"replacement": {}})],
+		"no replacement": [object.remove(replaced, {"replacement"})],
+		"replacement of the prompt": [object.union(replaced, {"on": "prompt"})],
+		"replacement of everything": [object.union(replaced, {"pointer": ""})],
+		"relabelled arguments": [object.union(relabelled, {"on": "arguments"})],
+		"nothing relabelled": [object.union(relabelled, {"confidentiality": []})],
+		"relabelled by a number": [object.union(relabelled, {"integrity": [1]})],
+		"half relabelled": [object.remove(relabelled, {"integrity"})],
+		"an empty notice": [object.union(notice, {"message": ""})],
+		"a notice that never ends": [object.union(notice, {"message": sprintf("%0501d", [1])})],
+		"a notice on the result": [object.union(notice, {"on": "result"})],
 	}
 	spokegate.decision == testing.denied([malformed("obligations")]) with input as testing.by_spoke
 		with data.site as {"obligations": given}

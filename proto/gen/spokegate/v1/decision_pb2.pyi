@@ -265,14 +265,25 @@ class Obligation(_message.Message):
     ON_FIELD_NUMBER: _builtins.int
     POINTER_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
+    REPLACEMENT_JSON_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"redact", "drop" or "max_result_bytes". An unknown type is a refusal."""
+    """"redact", "replace", "drop", "max_result_bytes", "relabel" or "notify". An unknown type is a refusal."""
     on: _builtins.str
     """"arguments" or "result"."""
     pointer: _builtins.str
     """RFC 6901 pointer; empty where the type takes none."""
     value: _builtins.int
     """Whole number argument of the type, in bytes for max_result_bytes."""
+    replacement_json: _builtins.str
+    """What "replace" puts in the place, as JSON; empty for other types."""
+    message: _builtins.str
+    """What "notify" tells the user; empty for other types."""
+    @_builtins.property
+    def labels(self) -> Global___Labels:
+        """Labels that "relabel" takes off what the caller gets to know by the result; empty for other types."""
+
     def __init__(
         self,
         *,
@@ -280,10 +291,13 @@ class Obligation(_message.Message):
         on: _builtins.str = ...,
         pointer: _builtins.str = ...,
         value: _builtins.int = ...,
+        replacement_json: _builtins.str = ...,
+        labels: Global___Labels | None = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["on", b"on", "pointer", b"pointer", "type", b"type", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "message", b"message", "on", b"on", "pointer", b"pointer", "replacement_json", b"replacement_json", "type", b"type", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
