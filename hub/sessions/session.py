@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Self
 
-from hub.errors import EntityNotFound, QuotaExceeded
+import structlog
+
+from hub.errors import AuditUnavailable, EntityNotFound, QuotaExceeded
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Delivered, Mediator
@@ -16,6 +18,8 @@ from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
 
 _REAP_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -147,6 +151,11 @@ class Sessions:
             for session_id, session in list(self._sessions.items()):
                 if not session.calls and now - session.last_used > self._idle_seconds:
                     await self._close(session_id, "idle")
+            try:
+                await self._grants.expire()
+            except AuditUnavailable as error:
+                # None of them counts any more; that they ended is only put on record later.
+                _log.warning("expired grants could not be ended", problem=str(error))
 
 
 def _event(state: SessionState, what: str) -> Event:

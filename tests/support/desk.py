@@ -106,25 +106,31 @@ class LocalSpokes:
         self._directory = directory
         self._spokes: dict[str, Spoke] = {}
         self._servers: list[grpc.aio.Server] = []
+        self._starting = asyncio.Lock()
 
     async def acquire(self, app: RegisteredApp, *, user: str, session: str) -> Spoke:
         if app.name not in self._apps:
             raise SpokeUnavailable(f"{app.name}: has no code")
-        if app.name not in self._spokes:
-            server = grpc.aio.server()
-            data = self._directory / f"{app.name}.data"
-            data.mkdir()
-            spoke_pb2_grpc.add_SpokeServiceServicer_to_server(_Servicer(self._apps[app.name], data), server)
-            socket = self._directory / f"{app.name}.sock"
-            server.add_insecure_port(f"unix:{socket}")
-            await server.start()
-            self._servers.append(server)
-            wire = Wire(self._directory / f"{app.name}.hub")
-            await wire.lay(to=socket)
-            channel = grpc.aio.insecure_channel(f"unix:{wire.path}")
-            key = SpokeKey(app.name, user, session)
-            self._spokes[app.name] = Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)
+        # Calls that come at once share the one spoke that is started.
+        async with self._starting:
+            if app.name not in self._spokes:
+                self._spokes[app.name] = await self._start(app, user, session)
         return self._spokes[app.name]
+
+    async def _start(self, app: RegisteredApp, user: str, session: str) -> Spoke:
+        server = grpc.aio.server()
+        data = self._directory / f"{app.name}.data"
+        data.mkdir()
+        spoke_pb2_grpc.add_SpokeServiceServicer_to_server(_Servicer(self._apps[app.name], data), server)
+        socket = self._directory / f"{app.name}.sock"
+        server.add_insecure_port(f"unix:{socket}")
+        await server.start()
+        self._servers.append(server)
+        wire = Wire(self._directory / f"{app.name}.hub")
+        await wire.lay(to=socket)
+        channel = grpc.aio.insecure_channel(f"unix:{wire.path}")
+        key = SpokeKey(app.name, user, session)
+        return Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)
 
     async def close(self) -> None:
         for spoke in self._spokes.values():

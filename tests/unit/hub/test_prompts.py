@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from hub.errors import EntityNotFound, QuotaExceeded, RequestInvalid
 from hub.mediation.caller import new_id
-from hub.mediation.consent import Ended, Outcome, Prompts, Question, ScopeOffer, Yes
-from hub.mediation.labels import NONE
+from hub.mediation.consent import Answer, Ended, Outcome, Prompts, Question, ScopeOffer, Yes
+from hub.mediation.labels import NONE, Labels
 from hub.mediation.request import GrantScope
 from tests.support.desk import answering, until
 
@@ -173,3 +174,109 @@ async def test_any_number_of_waiting_prompts_can_be_watched() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_the_same_question_is_shown_once_and_its_answer_is_for_all() -> None:
+    prompts = Prompts()
+    async with answering(prompts) as seen:
+        tasks = [asyncio.create_task(asked_in(prompts, question())) for _ in range(5)]
+        await until(lambda: seen)
+        prompts.answer("alice", seen[0].id, Yes("once"))
+        assert await asyncio.gather(*tasks) == [(Outcome.APPROVED, Yes("once"))] * 5
+        assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"session": "s-2"},
+        {"chain": ("user", "other", "asker")},
+        {"function": "target.say"},
+        {"arguments_json": '{"value":1}'},
+        {"untrusted_pointers": ("/value",)},
+        {"labels": Labels.of(["health"])},
+        {"detail": "For another reason."},
+    ],
+)
+async def test_questions_that_a_person_can_tell_apart_are_not_shared(difference: dict[str, Any]) -> None:
+    prompts = Prompts()
+    async with answering(prompts) as seen:
+        tasks = [asyncio.create_task(asked_in(prompts, asked)) for asked in (question(), question(**difference))]
+        await until(lambda: len(seen) == 2)
+        prompts.answer("alice", seen[0].id, Yes("once"))
+        prompts.answer("alice", seen[1].id, None)
+        assert [outcome for outcome, _ in await asyncio.gather(*tasks)] == [Outcome.APPROVED, Outcome.REFUSED]
+
+
+async def test_another_users_question_is_never_shared() -> None:
+    prompts = Prompts()
+    async with answering(prompts) as seen, answering(prompts, user="bob") as by_bob:
+        tasks = [asyncio.create_task(asked_in(prompts, question(user=user))) for user in ("alice", "bob")]
+        await until(lambda: seen and by_bob)
+        prompts.answer("alice", seen[0].id, Yes("once"))
+        prompts.answer("bob", by_bob[0].id, None)
+        assert [outcome for outcome, _ in await asyncio.gather(*tasks)] == [Outcome.APPROVED, Outcome.REFUSED]
+
+
+async def test_a_shared_question_waits_for_those_who_are_left() -> None:
+    prompts = Prompts()
+    async with answering(prompts) as seen:
+        first, second = (asyncio.create_task(asked_in(prompts, question())) for _ in range(2))
+        await until(lambda: seen)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        prompts.answer("alice", seen[0].id, Yes("once"))
+        assert await second == (Outcome.APPROVED, Yes("once"))
+
+
+async def test_after_its_end_the_same_question_is_shown_anew() -> None:
+    prompts = Prompts()
+    async with answering(prompts, None, "once") as seen:
+        assert await asked_in(prompts, question()) == (Outcome.REFUSED, None)
+        assert await asked_in(prompts, question()) == (Outcome.APPROVED, Yes("once"))
+        assert len(seen) == 2
+
+
+async def test_a_yes_becomes_one_grant_even_when_its_maker_goes_away() -> None:
+    answer, made, go_on = Answer(Outcome.APPROVED, Yes("session")), [], asyncio.Event()
+
+    async def make(yes: Yes) -> Any:
+        made.append(yes.scope)
+        await go_on.wait()
+        return "the grant"
+
+    first, second = (asyncio.create_task(answer.grant(make)) for _ in range(2))
+    await until(lambda: made)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    go_on.set()
+    assert (await second, made) == ("the grant", ["session"])  # type: ignore[comparison-overlap]
+
+
+UNTIL = ScopeOffer("until", "for a while", latest=time.time() + 3600)
+
+
+@pytest.mark.parametrize(
+    ("yes", "problem"),
+    [
+        (Yes("always"), "scope: the prompt offers once, session, until, not always"),
+        (Yes("until", expires=time.time() + 7200), "expire_time: not between now and the latest"),
+        (Yes("until", expires=time.time() - 1), "expire_time: not between now and the latest"),
+        (Yes("until", expires=float("nan")), "expire_time: not between now and the latest"),
+        (Yes("session", expires=time.time() + 60), "expire_time: goes with the scope until, not with session"),
+        (Yes("once", uses=2), "uses: at least 1, and not with the scope once"),
+        (Yes("session", uses=0), "uses: at least 1"),
+        (Yes("session", edited={"value": 1}), "edited arguments: /value: an edit may only narrow"),
+    ],
+)
+async def test_a_yes_that_goes_further_than_the_prompt_is_none_and_it_goes_on_waiting(yes: Yes, problem: str) -> None:
+    asked = question(offers=(ScopeOffer("once", "this"), ScopeOffer("session", "these"), UNTIL))
+    prompts = Prompts()
+    with prompts.watch("alice"):
+        task = asyncio.create_task(asked_in(prompts, asked))
+        await asyncio.sleep(0)
+        with pytest.raises(RequestInvalid, match=problem):
+            prompts.answer("alice", asked.id, yes)
+        within = Yes("until", expires=time.time() + 60, uses=3, edited={})
+        prompts.answer("alice", asked.id, within)
+        assert await task == (Outcome.APPROVED, within)
