@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from hub.config import PROJECT_ROOT, Config
+from hub.config import PROJECT_ROOT, Config, EgressConfig
 from hub.edge.server import EdgeServers, private_directory
 from hub.edge.service import Backend
 from hub.errors import SpokegateError
@@ -23,6 +23,9 @@ from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
 from hub.sessions.session import Sessions
+from hub.spokes.egress.addresses import parse_socket_address
+from hub.spokes.egress.connector import EgressConnector
+from hub.spokes.egress.exchange import EgressLimits
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, Registry
 from hub.spokes.supervisor import SpokeEvent, Supervisor
@@ -30,7 +33,7 @@ from hub.store.audit import AuditLog, Event
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import one_hub_of_the_name, open_database
 from hub.store.grants import GrantStore
-from spoke_runner.sandbox import Footing, SandboxError, settle
+from spoke_runner.sandbox import Delegation, Footing, SandboxError, delegated, settle
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +44,10 @@ class HubRunning(SpokegateError):
 
 class SandboxMissing(SpokegateError):
     """This host cannot build the configured sandbox; the text says which layer, why, and the mend."""
+
+
+class CertificatesUnusable(SpokegateError):
+    """The configured file of certificates cannot be used."""
 
 
 class Hub:
@@ -114,6 +121,11 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         )
         footing = await _footing(config, unsafe_no_sandbox)
         record("sandbox", f"{footing.level}: {footing.why}" if footing.why else footing.level)
+        egress = _connector(config.egress)
+        if config.egress.private_addresses:
+            record("egress", f"private addresses let through: {', '.join(config.egress.private_addresses)}")
+        cgroup = stack.enter_context(delegated()) if footing.level != "none" else Delegation()
+        record("cgroup", f"{cgroup.path}: every spoke gets one of its own" if cgroup.path else f"absent: {cgroup.why}")
         supervisor = await stack.enter_async_context(
             Supervisor(
                 data_root=config.state_dir / "data",
@@ -123,6 +135,8 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                 on_event=lambda event: audit.record_later(_spoke_event(event)),
                 on_zygote_event=lambda what: record("zygote", what),
                 footing=footing,
+                egress_limits=egress.limits,
+                cgroup=cgroup,
             )
         )
         grants = GrantStore(engine, audit)
@@ -137,6 +151,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             audit=audit,
             supervisor=supervisor,
             forwarder=Forwarder(),
+            connector=egress,
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
         )
         sessions = await stack.enter_async_context(
@@ -177,6 +192,23 @@ async def run_until_signal(config: Config, on_ready: Callable[[Hub], None], *, u
     async with serve(config, unsafe_no_sandbox=unsafe_no_sandbox) as hub:
         on_ready(hub)
         await stop.wait()
+
+
+def _connector(config: EgressConfig) -> EgressConnector:
+    try:
+        return EgressConnector(
+            limits=EgressLimits(
+                connections_per_spoke=config.connections_per_spoke,
+                idle_seconds=config.idle_seconds,
+                connection_seconds=config.connection_seconds,
+                max_sent_bytes=config.max_sent_mb << 20,
+                max_received_bytes=config.max_received_mb << 20,
+            ),
+            private_addresses=[parse_socket_address(text) for text in config.private_addresses],
+            ca_file=config.ca_file,
+        )
+    except OSError as error:  # ssl.SSLError too
+        raise CertificatesUnusable(f"egress.ca_file: {config.ca_file} holds no usable certificates: {error}") from error
 
 
 async def _footing(config: Config, unsafe_no_sandbox: bool) -> Footing:

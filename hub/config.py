@@ -11,11 +11,12 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from hub.spokes.egress.addresses import parse_socket_address
 from hub.spokes.manifest import Label, Name, ResultLabels
-from hub.store.database import URL, url_of
 from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
 
 CONFIG_NAME = "spokegate.yaml"
@@ -72,6 +73,39 @@ class SandboxConfig(_Document):
     )
 
 
+class EgressConfig(_Document):
+    """What spokes may reach outside, besides what the policies say, and how much of it."""
+
+    private_addresses: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses that a declared host may be at though they are not public, each as `ADDRESS:PORT`, "
+        "such as `10.0.0.7:443` or `[fd00::7]:443`.",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificates that `fetch` trusts besides this machine's, as PEM."
+    )
+    connections_per_spoke: int = Field(
+        default=32, ge=1, le=1024, description="How many connections of one spoke are served at once."
+    )
+    idle_seconds: float = Field(
+        default=60.0, gt=0, le=3600, description="After how long without a byte a connection is cut."
+    )
+    connection_seconds: float = Field(
+        default=600.0, gt=0, le=86400, description="After how long a connection is cut in any case."
+    )
+    max_sent_mb: int = Field(default=64, ge=1, le=65536, description="How much may go out over one connection, in MiB.")
+    max_received_mb: int = Field(
+        default=256, ge=1, le=65536, description="How much may come in over one connection, in MiB."
+    )
+
+    @field_validator("private_addresses")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            parse_socket_address(text)
+        return value
+
+
 class LimitsConfig(_Document):
     """What the hub bounds."""
 
@@ -117,19 +151,27 @@ class Config(_Document):
         description="The sockets for clients; by default one, for the user who runs the hub.",
     )
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
+    egress: EgressConfig = Field(default_factory=EgressConfig, description="What spokes may reach outside.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 
     @field_validator("database")
     @classmethod
     def _a_database(cls, value: str | None) -> str | None:
-        if value is not None:
-            url_of(value)
+        if value is None:
+            return None
+        url = urlsplit(value)
+        if url.scheme != "postgresql":
+            raise ValueError(
+                "not a PostgreSQL URL: write `postgresql://user@host/database`, or leave it out for SQLite"
+            )
+        if url.password is not None:
+            raise ValueError("it holds a password: leave it out, and set PGPASSFILE or PGPASSWORD")
         return value
 
     @property
-    def database_location(self) -> Path | URL:
+    def database_location(self) -> Path | str:
         """Where the database is: a file of the state directory, unless a URL is given."""
-        return self.state_dir / "hub.db" if self.database is None else url_of(self.database)
+        return self.database or self.state_dir / "hub.db"
 
 
 def runtime_dir() -> Path:
@@ -190,6 +232,9 @@ def _resolve(config: Config, base: Path) -> Config:
             "state_dir": base / config.state_dir.expanduser(),
             "runtime_dir": base / config.runtime_dir.expanduser(),
             "policies": tuple(base / directory for directory in config.policies),
+            "egress": config.egress.model_copy(
+                update={"ca_file": base / config.egress.ca_file if config.egress.ca_file is not None else None}
+            ),
             "apps": tuple(app.model_copy(update={"path": (base / app.path).resolve()}) for app in config.apps),
         }
     )
@@ -201,6 +246,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return Config
         case ("sandbox",):
             return SandboxConfig
+        case ("egress",):
+            return EgressConfig
         case ("limits",):
             return LimitsConfig
         case ("apps", _):

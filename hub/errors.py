@@ -15,7 +15,8 @@ The tree::
     ├── Unavailable                   a part of the system did not answer
     │   ├── PdpUnavailable
     │   ├── AuditUnavailable
-    │   └── SpokeUnavailable
+    │   ├── SpokeUnavailable
+    │   └── HostUnavailable           egress: cannot be reached, or may not be
     ├── DecisionInvalid               the policies' answer is undefined or not of the contract
     ├── QuotaExceeded                 size, rate, hops, calls
     ├── AppFailed                     the target app failed or broke the protocol
@@ -105,6 +106,10 @@ class SpokeUnavailable(Unavailable):
     """The spoke could not be started, or went away during the call."""
 
 
+class HostUnavailable(Unavailable):
+    """A host outside cannot be resolved or connected to, is at an address that is not public, or broke off."""
+
+
 class DecisionInvalid(SpokegateError):
     """The policies' answer is undefined or not of the contract."""
 
@@ -170,6 +175,9 @@ ERROR_TABLE: dict[type[SpokegateError], Outside] = {
     ),
     SpokeUnavailable: Outside(
         StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_SPOKE_UNAVAILABLE, "The app is not available."
+    ),
+    HostUnavailable: Outside(
+        StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_HOST_UNAVAILABLE, "The host is not available."
     ),
     DecisionInvalid: Outside(
         StatusCode.INTERNAL, ErrorReason.ERROR_REASON_DECISION_INVALID, "The policies gave no valid decision."

@@ -17,8 +17,6 @@ from rich.text import Text
 from hub.cli.output import Exit, Format, err, out, print_json, safe
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from hub.store.audit import Row
 
 app = typer.Typer(no_args_is_help=True, help="Read and prove the audit log.")
@@ -106,24 +104,16 @@ def tail(
 
 
 @contextmanager
-def _database(path: Path | None) -> Iterator[Engine]:
-    """Open the configured database, to read it; it must be there."""
-    from sqlalchemy.exc import SQLAlchemyError
-
+def _database(path: Path | None) -> Iterator[Any]:
+    """Open the configured database, to read it."""
     from hub.config import ConfigInvalid, find_config, load_config
     from hub.errors import AuditUnavailable
-    from hub.store.database import open_database
+    from hub.store.database import reading
 
     try:
-        location = load_config(find_config(path)).database_location
-        if isinstance(location, Path) and not location.is_file():
-            raise AuditUnavailable(f"{location}: there is no database yet: start the hub with `spokegate up`")
-        engine = open_database(location)
-        try:
+        with reading(load_config(find_config(path)).database_location) as engine:
             yield engine
-        finally:
-            engine.dispose()
-    except (ConfigInvalid, AuditUnavailable, SQLAlchemyError) as error:
+    except (ConfigInvalid, AuditUnavailable) as error:
         err.print(Text(safe(str(error)), style="red"))
         raise typer.Exit(Exit.UNAVAILABLE) from None
 

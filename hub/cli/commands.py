@@ -103,6 +103,8 @@ def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
             return
         for item in found:
             out.print(Text.assemble((safe(item.name), "bold"), (f"  {safe(item.version)}  {item.trust}", "dim")))
+            if item.egress:
+                out.print(Text("  connects to ").append(", ".join(map(safe, item.egress)), style="yellow"))
             for function in item.functions:
                 labels = [*function.labels.confidentiality, *function.labels.integrity]
                 effect = function.effect + (", egress" if function.egress else "")
@@ -161,7 +163,7 @@ def doctor_command(config: ConfigOption = None, form: FormatOption = Format.TEXT
         print_json([finding.to_json() for finding in findings])
     else:
         out.print(doctor.as_table(findings))
-    if not all(finding.ok for finding in findings):
+    if not all(finding.ok or not finding.required for finding in findings):
         raise typer.Exit(Exit.UNAVAILABLE)
 
 

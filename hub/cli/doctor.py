@@ -25,16 +25,23 @@ from spoke_runner.sandbox.escape import suite as escape
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at; without one that is not required, a hub runs as well."""
 
     name: str
     ok: bool
     detail: str
     mend: str = ""
+    required: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON types."""
-        return {"name": self.name, "ok": self.ok, "detail": self.detail, "mend": self.mend}
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "detail": self.detail,
+            "mend": self.mend,
+            "required": self.required,
+        }
 
 
 def examine(config_path: Path) -> list[Finding]:
@@ -50,6 +57,9 @@ def examine(config_path: Path) -> list[Finding]:
         registry = registry_of(config)
         findings.append(Finding("configuration", True, f"{config_path}: {len(registry.apps)} apps"))
         minimum = config.sandbox.minimum
+        if config.egress.private_addresses:
+            listed = ", ".join(config.egress.private_addresses)
+            findings.append(Finding("egress", True, f"private addresses that declared hosts may be at: {listed}"))
         findings.append(_database(config))
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))
@@ -95,7 +105,8 @@ def _sandbox(minimum: Level) -> list[Finding]:
 
 def _layers(level: Level) -> list[Finding]:
     return [
-        Finding(f"sandbox: {layer.name}", layer.in_force, layer.detail, layer.mend or "") for layer in preflight(level)
+        Finding(f"sandbox: {layer.name}", layer.in_force, layer.detail, layer.mend or "", layer.required)
+        for layer in preflight(level)
     ]
 
 
@@ -103,6 +114,7 @@ def as_table(findings: list[Finding]) -> Table:
     """Return the findings for a person."""
     listed = table("", "what", "found", "mend")
     for finding in findings:
-        mark = cell("ok", "green") if finding.ok else cell("no", "bold red")
+        missing = cell("no", "bold red") if finding.required else cell("--", "yellow")
+        mark = cell("ok", "green") if finding.ok else missing
         listed.add_row(mark, cell(finding.name, "bold"), cell(finding.detail), cell(finding.mend, "yellow"))
     return listed

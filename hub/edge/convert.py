@@ -53,6 +53,7 @@ def app_info(app: RegisteredApp) -> hub_pb2.AppInfo:
         clearance=app.clearance,
         digest=app.digest,
         functions=[_function_info(function) for function in app.functions.values()],
+        egress=app.egress,
     )
 
 
@@ -230,7 +231,7 @@ def _outcome_of(of: Recorded) -> str:
 
 def _error_of(of: Recorded) -> str:
     outcome = _outcome_of(of)
-    return "" if outcome in ("done", "approved", "pending", "refused") else outcome
+    return "" if outcome in ("done", "approved", "decided again", "pending", "refused") else outcome
 
 
 def _timestamp(seconds: float) -> Timestamp:

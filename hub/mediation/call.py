@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from hub.errors import RequestInvalid, SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
+from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
 from hub.store.grants import Grant
@@ -20,6 +22,15 @@ DecidedBy = Literal["rule", "grant", "person", "default", "error"]
 
 # Parts of the access request that hold what was said, not what was decided by; the log keeps their digests.
 _PAYLOAD = ("arguments", "result")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a request brought its caller."""
+
+    decision_id: str
+    result_json: str
+    labels: Labels
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +46,8 @@ class Call:
     started: float
     parent_decision_id: str = ""
     target: RegisteredFunction | None = None
+    exchange: Exchange | None = None  # action `connect`: what would go over the connection
+    max_received_bytes: int | None = None  # action `connect`: what the obligations let come in
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
@@ -86,12 +99,34 @@ class Call:
                 "outcome": outcome,
                 "total_seconds": time.perf_counter() - self.started,
                 "delivered_digest": schema.digest(self.arguments_json),
+                **({"traffic": asdict(self.exchange.traffic)} if self.exchange is not None else {}),
             },
         )
 
     def as_notice(self, message: str) -> Event:
         """Return what the policies want the user to be told of the request as an event."""
         return self._event("notice", {"message": message, "function": self.function, "caller": self.caller.id})
+
+    def as_ending(self, error: SpokegateError) -> Event:
+        """Return how a request that fails goes on record: as the outcome of its decision, or in the place of one."""
+        if self.recorded:
+            return self.as_outcome(reason_name(error))
+        self.decided_by = "error"
+        return self.as_decision(error=reason_name(error))
+
+    def edit(self, arguments: dict[str, Any] | None) -> None:
+        """Put what a person made of the arguments, if anything, in their place: from here on there are no others.
+
+        Raises:
+            RequestInvalid: They do not fit the function's schema, or it is no function that is asked for.
+        """
+        if arguments is None:
+            return
+        if self.target is None:
+            raise RequestInvalid("edited arguments: what is asked for is no function")
+        schema.check(arguments, self.target.arguments_validator, what="edited arguments")
+        self.arguments_json = schema.canonical(arguments, what="edited arguments")
+        self.arguments = arguments
 
     def _event(self, kind: str, body: dict[str, Any]) -> Event:
         session = self.caller.session

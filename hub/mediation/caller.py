@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hub.mediation.labels import NONE, Labels
@@ -16,6 +17,14 @@ from hub.mediation.provenance import Evidence
 from hub.spokes.registry import RegisteredApp
 
 USER = "user"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenConnection:
+    """A connection that a spoke may still put data into, the labels it was let through with, and how it is cut off."""
+
+    labels: Labels
+    revoke: Callable[[], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,19 +45,44 @@ class SessionState:
     calls_by_function: Counter[str] = field(default_factory=Counter)
     prompts: int = 0  # shown to a person
     approved: int = 0  # of those, answered with yes
+    connections: dict[str, set[OpenConnection]] = field(default_factory=dict)
 
     def count(self, function: str) -> None:
         """Count a call that was asked for, whatever comes of it."""
         self.calls += 1
         self.calls_by_function[function] += 1
 
+    def count_connection(self, host: str) -> None:
+        """Count a connection that was asked for; it is no call, and uses up no call of the session."""
+        self.calls_by_function[host] += 1
+
     def labels_of(self, app: str) -> Labels:
         """Return what the session's spoke of an app may know."""
         return self.labels.get(app, NONE) | self.kept.get(app, NONE)
 
     def learn(self, app: str, labels: Labels) -> None:
-        """Join labels into the session's spoke of an app; they never shrink."""
+        """Join labels into the session's spoke of an app; they never shrink.
+
+        A connection that was let through for less is revoked before the spoke gets what it may not carry there.
+        """
         self.labels[app] = self.labels_of(app) | labels
+        self.revoke_outgrown(app)
+
+    def revoke_outgrown(self, app: str) -> None:
+        """Revoke the connections of the session's spoke of an app that were let through for less than it carries."""
+        for connection in tuple(self.connections.get(app, ())):
+            if not connection.labels >= self.labels_of(app):
+                connection.revoke()
+
+    @contextmanager
+    def connected(self, app: str, connection: OpenConnection) -> Iterator[None]:
+        """Keep a connection of the session's spoke of an app where `learn` finds it."""
+        mine = self.connections.setdefault(app, set())
+        mine.add(connection)
+        try:
+            yield
+        finally:
+            mine.discard(connection)
 
     def give(self, app: str, labels: Labels) -> None:
         """Join labels of what is delivered to the session's spoke of an app, as a decision let it be."""
@@ -101,6 +135,15 @@ class Caller:
 def user_caller(session: SessionState, *, deadline: float) -> Caller:
     """Return the user of a session as a caller."""
     return Caller(session=session, app=None, chain=(USER,), deadline=deadline)
+
+
+def spoke_caller(session: SessionState, app: RegisteredApp, *, deadline: float) -> Caller:
+    """Return a session's spoke of an app as a caller, by itself and not for one of its calls.
+
+    That is who connects through the egress proxy: nothing is tracked inside a spoke, so which of its calls opened a
+    connection cannot be known, and a chain of several would be a guess. What it carries is the same in every call.
+    """
+    return Caller(session=session, app=app, chain=(USER, app.name), deadline=deadline)
 
 
 def new_id(kind: str) -> str:

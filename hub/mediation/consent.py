@@ -23,7 +23,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from hub.errors import EntityNotFound, QuotaExceeded, RequestInvalid
+from hub.errors import (
+    ConsentRefused,
+    ConsentRequired,
+    EntityNotFound,
+    QuotaExceeded,
+    RequestInvalid,
+    SpokegateError,
+)
 from hub.mediation.labels import Labels
 from hub.mediation.narrowing import require_narrower
 from hub.mediation.pdp import Reason
@@ -276,6 +283,13 @@ class Prompts:
                 queue.put_nowait(event)
             except asyncio.QueueFull:
                 self._watchers[user].discard(queue)
+
+
+def refusal_of(answer: Answer) -> SpokegateError:
+    """Return why a question that was not approved refuses what it was about."""
+    if answer.outcome is Outcome.REFUSED:
+        return ConsentRefused("a person said no")
+    return ConsentRequired(f"no answer from a person: {answer.outcome.value}")
 
 
 def _require_offered(question: Question, yes: Yes) -> None:

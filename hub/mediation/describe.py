@@ -25,10 +25,12 @@ from hub.mediation.request import (
     FunctionFact,
     GrantFact,
     GrantScope,
+    HostFact,
     LabelsFact,
     Resource,
     Subject,
 )
+from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 from hub.store.grants import Grant
 
@@ -48,12 +50,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
             app=_app_fact(call.caller.app) if call.caller.app is not None else None,
         ),
         action=Action(name=call.action),
-        resource=Resource(
-            type="function",
-            id=call.function,
-            app=_app_fact(call.target.app) if call.target is not None else None,
-            function=_function_fact(call.target, call.result_labels) if call.target is not None else None,
-        ),
+        resource=_resource(call),
         arguments=call.arguments,
         result=call.result,
         context=Context(
@@ -74,6 +71,24 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
         ),
         grants=[_grant_fact(grant) for grant in grants],
     )
+
+
+def _resource(call: Call) -> Resource:
+    if call.exchange is not None:
+        to = call.exchange.destination
+        host = HostFact(name=to.host, port=to.port, scheme=call.exchange.scheme, origin=to.origin)
+        return Resource(type="host", id=call.function, host=host)
+    return Resource(
+        type="function",
+        id=call.function,
+        app=_app_fact(call.target.app) if call.target is not None else None,
+        function=_function_fact(call.target, call.result_labels) if call.target is not None else None,
+    )
+
+
+def origin_labels(exchange: Exchange) -> Labels:
+    """Return the labels of whatever comes over a connection."""
+    return Labels.of(integrity=[exchange.destination.origin])
 
 
 def function_labels(function: RegisteredFunction) -> Labels:
@@ -126,6 +141,8 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
 def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
     """Return the grant that a person's yes to a call makes, bound to what the person saw, or made of it."""
     caller, session = call.caller, call.caller.session
+    # Whoever agrees to a connection agrees to hear from the host.
+    labels = call.labels | origin_labels(call.exchange) if call.exchange is not None else call.labels
     exact = yes.exact or _binds_exactly(call, yes.scope)
     [latest] = [offer.latest for offer in offers if offer.scope == yes.scope]
     return Grant(
@@ -137,7 +154,7 @@ def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
         function=call.function,
         arguments_digest=schema.digest(call.arguments_json) if exact else None,
         constraint=None if exact else _control_values(call),
-        labels=call.labels.to_json(),
+        labels=labels.to_json(),
         created=time.time(),
         decision_id=call.decision_id,
         caller_digest=caller.app.digest if caller.app is not None else None,
@@ -151,6 +168,8 @@ def covers(given: Grant) -> str:
     """Return what a grant covers, for a person."""
     fixed = ", ".join(f"{pointer} = {json.dumps(value)}" for pointer, value in (given.constraint or {}).items())
     what = f"calls of {given.function} by {given.caller}"
+    if ":" in given.function:
+        what = f"connections of {given.caller} to {given.function}"
     if given.arguments_digest is not None:
         what += " with exactly the arguments that it was given for"
     elif fixed:
@@ -161,6 +180,11 @@ def covers(given: Grant) -> str:
 
 def _offer(call: Call, scope: GrantScope, latest: float) -> ScopeOffer:
     function, caller = call.function, call.caller.id
+    if call.exchange is not None:
+        if scope == "once":
+            return ScopeOffer(scope, f"This one connection to {function}, for exactly this request.")
+        every = f"Every connection of {caller} to {function}, whatever it sends, until the session ends."
+        return ScopeOffer(scope, every)
     if scope == "once":
         return ScopeOffer(scope, f"This one call of {function}, with exactly these arguments.")
     fixed = ", ".join(sorted(_control_values(call)))
@@ -220,7 +244,12 @@ def _labels_fact(labels: Labels) -> LabelsFact:
 @lru_cache(maxsize=4096)
 def _app_fact(app: RegisteredApp) -> AppFact:
     return AppFact(
-        name=app.name, trust=app.trust, clearance=list(app.clearance), digest=app.digest, asks=list(app.asks)
+        name=app.name,
+        trust=app.trust,
+        clearance=list(app.clearance),
+        digest=app.digest,
+        asks=list(app.asks),
+        egress=list(app.egress),
     )
 
 

@@ -11,7 +11,8 @@ Invariants:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from hub.mediation.labels import NONE, Labels
 from hub.store.data_labels import DataLabelStore
@@ -28,6 +29,7 @@ class KeptLabels:
         self._store = store
         self._by_user: defaultdict[str, dict[str, Labels]] = defaultdict(dict)
         self._durable: dict[tuple[str, str], Labels] = {}
+        self._watching: defaultdict[tuple[str, str], set[Callable[[], None]]] = defaultdict(set)
         for user, app, kind, label in store.load():
             self._durable[user, app] = self._durable.get((user, app), NONE) | Labels.of(**{kind: [label]})
         for (user, app), labels in self._durable.items():
@@ -37,6 +39,16 @@ class KeptLabels:
         """Return the labels of what each app keeps for a user: as they are now, and as they grow."""
         return self._by_user[user]
 
+    @contextmanager
+    def watching(self, user: str, app: str, grown: Callable[[], None]) -> Iterator[None]:
+        """Be told when what an app keeps for a user may carry more: at once, before any spoke can have it."""
+        watching = self._watching[user, app]
+        watching.add(grown)
+        try:
+            yield
+        finally:
+            watching.discard(grown)
+
     async def join(self, user: str, app: str, labels: Labels) -> None:
         """Let what an app keeps for a user carry labels, and return when that is durable.
 
@@ -45,6 +57,8 @@ class KeptLabels:
         """
         known = self._by_user[user]
         known[app] = known.get(app, NONE) | labels
+        for grown in tuple(self._watching[user, app]):
+            grown()
         durable = self._durable.get((user, app), NONE)
         if durable >= labels:
             return

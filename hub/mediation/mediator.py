@@ -14,16 +14,17 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from hub.errors import (
     AppFailed,
     Cancelled,
-    ConsentRefused,
     ConsentRequired,
     DeadlineExceeded,
     DecisionInvalid,
@@ -33,42 +34,30 @@ from hub.errors import (
     QuotaExceeded,
     RequestInvalid,
     SpokegateError,
-    reason_name,
 )
 from hub.mediation import describe, obligations, schema
-from hub.mediation.call import Call
-from hub.mediation.caller import Caller, SessionState, new_id
-from hub.mediation.consent import Answer, Outcome, Prompts, Question, Yes
+from hub.mediation.actions import ACTIONS
+from hub.mediation.asks import SpokeAsks, SpokeConnects
+from hub.mediation.call import Call, Delivered
+from hub.mediation.caller import Caller, OpenConnection, SessionState, new_id
+from hub.mediation.consent import Outcome, Prompts, Question, Yes, refusal_of
 from hub.mediation.kept import KeptLabels
-from hub.mediation.labels import NONE, Labels
+from hub.mediation.labels import NONE
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
+from hub.spokes.egress.connector import EgressConnector
+from hub.spokes.egress.exchange import EgressLimits, Exchange
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
 from hub.spokes.supervisor import Supervisor
-from hub.store.audit import AuditLog, Event
+from hub.store.audit import AuditLog
 from hub.store.grants import Grant, GrantStore
 
-_MAX_NAME_CHARACTERS = 128
+_MAX_NAME_CHARACTERS = 260
 _UNKNOWN = ""
+_DECISION_SECONDS = 30.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Which of the steps an action takes, besides identify, resolve, describe, decide and record."""
-
-    takes_arguments: bool
-    may_prompt: bool
-    forwards: bool
-
-
-ACTIONS: dict[ActionName, Action] = {
-    "invoke": Action(takes_arguments=True, may_prompt=True, forwards=True),
-    "return": Action(takes_arguments=True, may_prompt=False, forwards=False),
-    "probe": Action(takes_arguments=False, may_prompt=False, forwards=False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +66,6 @@ class Limits:
 
     max_hops: int = 8
     prompt_timeout_seconds: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What a request brought its caller."""
-
-    decision_id: str
-    result_json: str
-    labels: Labels
 
 
 class Mediator:
@@ -100,6 +80,7 @@ class Mediator:
         audit: Where it is put on record.
         supervisor: Who starts spokes.
         forwarder: The door into them; its permits are issued here alone.
+        connector: The door out of the system; its permits are issued here alone.
         limits: What is bounded before the policies are asked.
     """
 
@@ -114,6 +95,7 @@ class Mediator:
         audit: AuditLog,
         supervisor: Supervisor,
         forwarder: Forwarder,
+        connector: EgressConnector,
         limits: Limits,
     ) -> None:
         self._registry = registry
@@ -125,7 +107,19 @@ class Mediator:
         self._supervisor = supervisor
         self._forwarder = forwarder
         self._permits = forwarder.take_issuer()
+        self._connector = connector
+        self._connect_permits = connector.take_issuer()
         self._limits = limits
+
+    @property
+    def egress_limits(self) -> EgressLimits:
+        """What is bounded of a connection out of the system."""
+        return self._connector.limits
+
+    @property
+    def longest_decision_seconds(self) -> float:
+        """How long a request may wait for a person and for the log, before it is forwarded."""
+        return self._limits.prompt_timeout_seconds + _DECISION_SECONDS
 
     async def mediate(
         self,
@@ -135,15 +129,17 @@ class Mediator:
         arguments_json: str = "{}",
         *,
         reviewed: Call | None = None,
+        exchange: Exchange | None = None,
     ) -> Delivered:
         """Take one request through the ten steps.
 
         Args:
             caller: Who asks, by the stream that the request came in on.
             action: What it asks for.
-            function: The function asked for: `app.function`.
+            function: The function asked for: `app.function`; for action `connect` the host, `host:port`.
             arguments_json: The arguments, as the caller wrote them.
             reviewed: Action `return` only: the call whose result is decided on.
+            exchange: Action `connect` only: what is to go over the connection.
 
         Returns:
             What the caller gets, on record as allowed.
@@ -151,7 +147,7 @@ class Mediator:
         Raises:
             SpokegateError: Any of them; the request is refused, and nothing more of it happens.
         """
-        call = self._identify(caller, action, function, reviewed)  # 1
+        call = self._identify(caller, action, function, reviewed, exchange)  # 1
         try:
             async with asyncio.timeout_at(caller.deadline):
                 await self._resolve(call, arguments_json)  # 2
@@ -167,7 +163,7 @@ class Mediator:
             refusal: SpokegateError = DeadlineExceeded(f"{function}: the deadline passed")
             raise await self._refuse(call, refusal) from error
         except asyncio.CancelledError:
-            self._audit.record_later(_ending(call, Cancelled()))
+            self._audit.record_later(call.as_ending(Cancelled()))
             raise
         except SpokegateError as error:
             raise await self._refuse(call, error) from error
@@ -186,12 +182,26 @@ class Mediator:
                 raise answer
         return [f for f, answer in zip(functions, answers, strict=True) if isinstance(answer, Delivered)]
 
+    async def connect(self, caller: Caller, exchange: Exchange) -> Delivered:
+        """Take one connection out of the system through the ten steps; it is over when this returns.
+
+        Raises:
+            SpokegateError: See `mediate`.
+        """
+        arguments_json = json.dumps(exchange.arguments)
+        return await self.mediate(caller, "connect", exchange.destination.id, arguments_json, exchange=exchange)
+
     # 1. identify
 
-    def _identify(self, caller: Caller, action: ActionName, function: str, reviewed: Call | None) -> Call:
-        # No function has a longer name; what is asked for in vain must not fill memory and log.
+    def _identify(
+        self, caller: Caller, action: ActionName, function: str, reviewed: Call | None, exchange: Exchange | None
+    ) -> Call:
+        # No function or host has a longer name; what is asked for in vain must not fill memory and log.
         function = function[:_MAX_NAME_CHARACTERS]
-        if ACTIONS[action].forwards:
+        if exchange is not None:
+            declared = caller.app is not None and function in caller.app.egress
+            caller.session.count_connection(function if declared else _UNKNOWN)
+        elif ACTIONS[action].forwards:
             caller.session.count(function if self._registry.function(function) is not None else _UNKNOWN)
         return Call(
             caller=caller,
@@ -202,6 +212,7 @@ class Mediator:
             function=function,
             decision_id=new_id("d"),
             started=time.perf_counter(),
+            exchange=exchange,
             parent_decision_id=reviewed.decision_id if reviewed is not None else "",
             taken_off=reviewed.taken_off if reviewed is not None else NONE,
             result=reviewed.result if reviewed is not None else None,
@@ -223,7 +234,8 @@ class Mediator:
                 schema.check(call.arguments, call.target.arguments_validator, what="arguments")
         except (RequestInvalid, QuotaExceeded):
             # What is wrong with the arguments says that the function exists: only who may discover it learns that.
-            await self.mediate(call.caller, "probe", call.function)
+            if call.exchange is None:
+                await self.mediate(call.caller, "probe", call.function)
             raise
         if call.caller.app is None:
             call.caller.session.evidence.add_user_arguments(call.arguments)
@@ -266,9 +278,9 @@ class Mediator:
             await self._put_on_record(call)
             answer = await asked.answer()
         if answer.outcome is not Outcome.APPROVED or answer.yes is None:
-            raise _no(answer)
+            raise refusal_of(answer)
         await self._audit.record(call.as_outcome("approved"))
-        self._edit(call, answer.yes)
+        call.edit(answer.yes.edited)
         grant = await answer.grant(lambda yes: self._give(call, yes, asked.question))
         await self._decide_again(call, grant)
 
@@ -287,13 +299,6 @@ class Mediator:
             await self._describe(call)
             await self._decide(call)
         return None
-
-    def _edit(self, call: Call, yes: Yes) -> None:
-        """Put the arguments that the person made of those asked for in their place: from here on, nothing else is."""
-        if yes.edited is not None and call.target is not None:
-            schema.check(yes.edited, call.target.arguments_validator, what="edited arguments")
-            call.arguments_json = schema.canonical(yes.edited, what="edited arguments")
-            call.arguments = schema.parse(call.arguments_json.decode(), what="edited arguments")
 
     async def _decide_again(self, call: Call, grant: Grant) -> None:
         call.parent_decision_id, call.decision_id = call.decision_id, new_id("d")
@@ -332,12 +337,17 @@ class Mediator:
     def _oblige(self, call: Call) -> None:
         decision = _verdict_of(call).decision
         obligations.require_known(decision.obligations)
+        for message in obligations.notices(decision.obligations):
+            self._audit.record_later(call.as_notice(message))
+        if call.exchange is not None:
+            if decision.review_result:
+                raise ObligationUnfulfilled("what comes over a connection cannot be reviewed: it is never whole here")
+            call.max_received_bytes = obligations.received_cap(decision.obligations)
+            return
         taken_off = obligations.taken_off(decision.obligations)
         if not ACTIONS[call.action].forwards and not call.taken_off >= taken_off:
             raise ObligationUnfulfilled("relabel: what labels a result has is settled before its function is called")
         call.taken_off |= taken_off
-        for message in obligations.notices(decision.obligations):
-            self._audit.record_later(call.as_notice(message))
         delivered = obligations.apply(decision.obligations, call.arguments, on="arguments")
         if delivered is not call.arguments and call.target is not None:
             try:
@@ -351,9 +361,13 @@ class Mediator:
 
     async def _forward(self, call: Call) -> None:
         if not ACTIONS[call.action].forwards:
-            return
+            return None
+        if call.exchange is not None:
+            return await self._forward_out(call, call.exchange)
         target, session = _target_of(call), call.caller.session
-        spoke = await self._supervisor.acquire(target.app, user=session.user, session=session.id)
+        spoke = await self._supervisor.acquire(
+            target.app, user=session.user, session=session.id, connects=SpokeConnects(self, session, target.app)
+        )
         session.give(target.app.name, call.labels | describe.function_labels(target))
         await self._keep(session, target.app)
         permit = self._permits.issue(
@@ -362,7 +376,7 @@ class Mediator:
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
         released = NONE
         try:
-            text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=_SpokeAsks(self, callee))
+            text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=SpokeAsks(self, callee))
             released = call.taken_off
         finally:
             # Even how and when a call fails tells its caller something of what the target knows; it may know it now,
@@ -378,6 +392,39 @@ class Mediator:
         except (RequestInvalid, QuotaExceeded) as error:
             raise AppFailed(f"{call.function}: {error}") from error
 
+    async def _forward_out(self, call: Call, exchange: Exchange) -> None:
+        session, app, origin = call.caller.session, call.caller.app, describe.origin_labels(exchange)
+        if app is None:
+            raise RequestInvalid("only a spoke connects to a host")
+        # What the spoke learnt while this was decided on, it could put into the connection.
+        while exchange.streams and not call.labels | origin >= call.caller.labels:
+            await self._decide_on_more(call)
+        session.give(app.name, origin)
+        with contextlib.ExitStack() as stack:
+            if exchange.streams:
+                connection = OpenConnection(call.labels | origin, exchange.revoke)
+                stack.enter_context(session.connected(app.name, connection))
+                outgrown = partial(session.revoke_outgrown, app.name)
+                stack.enter_context(self._kept.watching(session.user, app.name, outgrown))
+            await self._keep(session, app)
+            permit = self._connect_permits.issue(
+                decision_id=call.decision_id,
+                destination=exchange.destination,
+                tls=exchange.scheme == "https",
+                max_received_bytes=call.max_received_bytes,
+            )
+            await self._connector.run(permit, exchange)
+
+    async def _decide_on_more(self, call: Call) -> None:
+        self._audit.record_later(call.as_outcome("decided again"))
+        call.parent_decision_id, call.decision_id = call.decision_id, new_id("d")
+        call.recorded, call.labels = False, call.caller.labels
+        await self._describe(call)
+        await self._decide(call)
+        await self._consent(call)
+        await self._record(call)
+        self._oblige(call)
+
     async def _keep(self, session: SessionState, app: RegisteredApp) -> None:
         """Let the data that an app keeps carry what its spoke may know from now on."""
         if app.keeps_data:
@@ -386,6 +433,8 @@ class Mediator:
     # 9. check the result
 
     async def _check_result(self, call: Call) -> None:
+        if call.exchange is not None:
+            return  # the connector has capped what came over the connection, which was never whole here
         decision = _verdict_of(call).decision
         changed = obligations.apply(decision.obligations, call.result, on="result")
         if changed is not call.result and call.target is not None:
@@ -407,7 +456,7 @@ class Mediator:
 
     def _learn(self, call: Call) -> Delivered:
         session = call.caller.session
-        if ACTIONS[call.action].forwards:
+        if ACTIONS[call.action].forwards and call.exchange is None:
             session.evidence.add_result(call.function, call.result, call.arguments)
             if call.caller.app is not None:
                 session.give(call.caller.app.name, call.carried)
@@ -422,7 +471,7 @@ class Mediator:
         """
         if not error.decision_id:
             error.decision_id = call.decision_id
-        ending = _ending(call, error)
+        ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)
             return error
@@ -432,31 +481,6 @@ class Mediator:
             unrecorded.decision_id = call.decision_id
             return unrecorded
         return error
-
-
-@dataclass(frozen=True, slots=True)
-class _SpokeAsks:
-    """What a spoke may ask for while it works on one call: the mediator, as the caller that it is."""
-
-    mediator: Mediator
-    caller: Caller
-
-    async def invoke(self, function: str, arguments_json: str) -> str:
-        """Call a function; see `Mediator.mediate`."""
-        delivered = await self.mediator.mediate(self.caller, "invoke", function, arguments_json)
-        return delivered.result_json
-
-    async def probe(self) -> Sequence[RegisteredFunction]:
-        """List the functions that may be asked for."""
-        return await self.mediator.probe(self.caller)
-
-
-def _ending(call: Call, error: SpokegateError) -> Event:
-    """Return how a call that fails goes on record: as the outcome of its decision, or in the place of one."""
-    if call.recorded:
-        return call.as_outcome(reason_name(error))
-    call.decided_by = "error"
-    return call.as_decision(error=reason_name(error))
 
 
 def _verdict_of(call: Call) -> Verdict:
@@ -473,9 +497,3 @@ def _target_of(call: Call) -> RegisteredFunction:
 
 def _codes(call: Call) -> str:
     return ", ".join(reason.code for reason in _verdict_of(call).decision.reasons)
-
-
-def _no(answer: Answer) -> SpokegateError:
-    if answer.outcome is Outcome.REFUSED:
-        return ConsentRefused("a person said no")
-    return ConsentRequired(f"no answer from a person: {answer.outcome.value}")

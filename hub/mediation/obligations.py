@@ -104,6 +104,17 @@ def require_size(obligations: Sequence[Obligation], canonical_result: bytes) -> 
             raise ObligationUnfulfilled(f"the result has {len(canonical_result)} bytes, {item.value} are allowed")
 
 
+def received_cap(obligations: Sequence[Obligation]) -> int | None:
+    """Return how many bytes may come in over a connection; None when no obligation says.
+
+    Raises:
+        ObligationUnfulfilled: One of them would change what is never whole in the hub.
+    """
+    if any(item.type not in ("max_result_bytes", "notify") for item in obligations):
+        raise ObligationUnfulfilled("what goes over a connection cannot be edited or relabelled, only capped")
+    return min((item.value for item in obligations if item.value is not None), default=None)
+
+
 def _edit(document: Any, item: Obligation) -> None:
     try:
         pointer = JsonPointer(item.pointer or "")

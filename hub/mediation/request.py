@@ -39,6 +39,7 @@ class AppFact(_Document):
     clearance: list[str] = Field(description="Confidentiality tags that the app may receive.")
     digest: str = Field(description="SHA-256 of manifest and code, `sha256:<hex>`.")
     asks: list[str] = Field(description="Functions it declares that it asks for: `app.function`, `app.*` or `*`.")
+    egress: list[str] = Field(description="Hosts it declares that it connects to: `host:port`.")
 
 
 class FunctionFact(_Document):
@@ -51,6 +52,17 @@ class FunctionFact(_Document):
     labels: LabelsFact = Field(
         description="What its result carries: as declared, and what else its app has learnt in the session."
     )
+
+
+class HostFact(_Document):
+    """What is known of a host before anything is asked about it: its name."""
+
+    name: str = Field(description="The host's name, in lower case ASCII.")
+    port: int = Field(ge=1, le=65535, description="The port.")
+    scheme: Literal["http", "https", "connect"] = Field(
+        description="What the hub speaks there; `connect` is a tunnel that it cannot look into."
+    )
+    origin: str = Field(description="The integrity label of whatever comes from there.")
 
 
 class Subject(_Document):
@@ -72,10 +84,11 @@ class Action(_Document):
 class Resource(_Document):
     """What it wants to do it to."""
 
-    type: Literal["function"] = Field(description="The kind of resource.")
-    id: str = Field(description="The function's full name, `app.function`, as it was asked for.")
+    type: Literal["function", "host"] = Field(description="The kind of resource: `host` for action `connect`.")
+    id: str = Field(description="The function's full name, `app.function`, as it was asked for; or `host:port`.")
     app: AppFact | None = Field(default=None, description="The serving app; absent when there is none.")
     function: FunctionFact | None = Field(default=None, description="The function; absent when unknown.")
+    host: HostFact | None = Field(default=None, description="The host; only for type `host`.")
 
 
 class Provenance(_Document):
@@ -91,7 +104,7 @@ class Counts(_Document):
     """What has been asked for in this session: calls (action `invoke`), this one included, and of the person."""
 
     session: int = Field(ge=0, description="All calls of the session.")
-    function: int = Field(ge=0, description="Calls of the session for this function.")
+    function: int = Field(ge=0, description="Calls of the session for this function, or connections to this host.")
     prompts: int = Field(ge=0, description="Prompts that were shown to a person in this session.")
     approved: int = Field(ge=0, description="Of those, the ones that were answered with yes.")
 
@@ -139,7 +152,9 @@ class AccessRequest(_Document):
     subject: Subject
     action: Action
     resource: Resource
-    arguments: dict[str, Any] = Field(description="The canonical arguments that would be delivered.")
+    arguments: dict[str, Any] = Field(
+        description="The canonical arguments that would be delivered; for a host, what is known of the request."
+    )
     result: Any | None = Field(default=None, description="Action `return` only: the result that would be delivered.")
     context: Context
     grants: list[GrantFact] = Field(description="Grants of this user, asker and function.")

@@ -10,9 +10,10 @@ from typing import Self
 import structlog
 
 from hub.errors import AuditUnavailable, EntityNotFound, QuotaExceeded
+from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.kept import KeptLabels
-from hub.mediation.mediator import Delivered, Mediator
+from hub.mediation.mediator import Mediator
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore

@@ -18,6 +18,7 @@ from hub.spokes.registry import digest_of
 from hub.yaml_document import Lines, Problem
 
 MAX_SOURCE_BYTES = 1 << 20
+_EXECUTABLE_BY_ALL = 0o555
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,9 @@ def check_app(directory: Path) -> list[Problem]:
     if problems:
         # What is in a file that cannot be read would only look as if it were missing.
         return problems
+    if manifest.command:
+        # What a program offers and asks for cannot be read off it.
+        return sorted({*_program(directory, manifest, lines), *_asks(manifest, sources)})
     return sorted(
         {*_entry(directory, manifest, lines, sources), *_functions(manifest, lines, sources), *_asks(manifest, sources)}
     )
@@ -96,6 +100,15 @@ def _entry(directory: Path, manifest: Manifest, lines: Lines, sources: list[_Sou
         yield lines.problem(
             ("entry",), f"`entry`: {source.file.name} defines no `{attribute}`: write `{attribute} = App()`"
         )
+
+
+def _program(directory: Path, manifest: Manifest, lines: Lines) -> Iterator[Problem]:
+    path = directory / manifest.command[0]
+    if not path.is_file():
+        yield lines.problem(("command",), f"`command`: there is no file {manifest.command[0]}: build it, or correct it")
+    elif path.stat().st_mode & _EXECUTABLE_BY_ALL != _EXECUTABLE_BY_ALL:
+        # A hub that is root starts it as a user who owns nothing of it.
+        yield lines.problem(("command",), f"`command`: {path.name} is not executable by everybody: chmod a+rx it")
 
 
 def _names(body: Iterable[ast.stmt]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from hub.errors import (
     outside,
     public_message,
 )
+from hub.spokes.egress.fetch import FetchRequest, FetchResponse
 from hub.spokes.permit import Permit, PermitIssuer
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import Spoke
@@ -62,6 +63,14 @@ class Asks(Protocol):
 
     async def probe(self) -> Sequence[RegisteredFunction]:
         """Return the functions that the app may ask for.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        """Fetch from a host outside.
 
         Raises:
             SpokegateError: It was refused, or failed.
@@ -223,6 +232,9 @@ class _Run:
             case "probe":
                 functions = [_probed(function) for function in await self._asks.probe()]
                 return spoke_pb2.Answer(ask_id=ask.ask_id, probe=spoke_pb2.ProbeAnswer(functions=functions))
+            case "fetch":
+                response = await self._asks.fetch(_fetch_request(ask.fetch))
+                return spoke_pb2.Answer(ask_id=ask.ask_id, fetch=_fetch_answer(response))
             case kind:
                 raise Unimplemented(f"{self._name}: asked for {kind}")
 
@@ -234,6 +246,22 @@ def _probed(function: RegisteredFunction) -> spoke_pb2.ProbedFunction:
         arguments_schema_json=function.arguments_schema_json,
         result_schema_json=function.result_schema_json,
     )
+
+
+def _fetch_request(ask: spoke_pb2.FetchAsk) -> FetchRequest:
+    return FetchRequest(
+        method=ask.method,
+        url=ask.url,
+        headers=dict(ask.headers),
+        body=ask.body,
+        max_bytes=ask.max_response_bytes,
+        seconds=ask.timeout_milliseconds / 1000,
+    )
+
+
+def _fetch_answer(response: FetchResponse) -> spoke_pb2.FetchAnswer:
+    headers = [spoke_pb2.FetchHeader(name=name, value=value) for name, value in response.headers]
+    return spoke_pb2.FetchAnswer(status=response.status, headers=headers, body=response.body)
 
 
 def _refusal(ask_id: int, error: Exception) -> spoke_pb2.Refusal:

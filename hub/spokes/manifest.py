@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,18 +21,23 @@ from urllib.parse import unquote
 import jsonschema_rs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from hub.spokes.egress.destination import DestinationInvalid, parse_declared
 from hub.yaml_document import DocumentInvalid, Lines, Problem, field_problems, read_yaml
 
 MANIFEST_NAME = "app.yaml"
 MAX_SCHEMA_PARTS = 10_000
+MAX_EGRESS = 64
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
+_PROGRAM = re.compile(r"\./(?!\.\./)[^/\x00-\x1f]+(/(?!\.\./)[^/\x00-\x1f]+)*\Z")
 
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$")]
 AskPattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,62}\.(\*|[a-z][a-z0-9_]{0,62}))$")]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
+ProgramPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+$", max_length=255)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
 
@@ -100,16 +106,33 @@ class Manifest(_Document):
     kind: Literal["tool", "agent", "annotation", "mcp"] = Field(description="The kind of app: `tool`.")
     entry: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
-    ] = Field(description="Where its `App` object is, as `module:attribute`.")
+    ] = Field(default="", description="Where its `App` object is, as `module:attribute`; an app has this or `command`.")
+    command: tuple[Word, ...] = Field(
+        default=(),
+        max_length=64,
+        description="The program to run in place of a Python module, such as `[./server, --quiet]`: a file of the app, "
+        "and its arguments.",
+    )
     functions: dict[Name, FunctionSpec] = Field(min_length=1, description="The functions that it offers, by name.")
     asks: tuple[AskPattern, ...] = Field(
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
+    )
+    egress: tuple[str, ...] = Field(
+        default=(),
+        max_length=MAX_EGRESS,
+        description="The hosts that it connects to, each as `host:port`, by its exact name; no others can be reached.",
     )
     limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
     data: Literal["session", "kept"] = Field(
         default="session",
         description="How long its data directory lasts: a `session`, or `kept` for the user, and with it the labels of "
         "all that its spokes ever knew.",
+    )
+    programs: tuple[ProgramPath, ...] = Field(
+        default=(),
+        max_length=16,
+        description="The programs of the host that it may execute, by their whole paths, such as `/usr/bin/curl`; at "
+        "most 16, each written by root alone. Its spokes start `cold`, and only at `strict`.",
     )
     isolation: Literal["warm", "cold"] = Field(
         default="warm",
@@ -152,13 +175,46 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
         problems.append(
             lines.problem(("kind",), f"`kind`: this release does not run `{data['kind']}` apps: use `tool`")
         )
+    problems += _egress_problems(data.get("egress"), lines)
     functions = data.get("functions")
+    problems += _start_problems(data, lines)
     for name, spec in functions.items() if isinstance(functions, dict) else ():
         if isinstance(spec, dict):
             problems += _function_problems(("functions", name), spec, lines)
     if manifest is None or problems:
         raise ManifestInvalid(problems)
     return manifest, lines
+
+
+def _egress_problems(egress: Any, lines: Lines) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, text in enumerate(egress if isinstance(egress, list) else ()):
+        if not isinstance(text, str):
+            continue  # the types have said so
+        try:
+            parse_declared(text)
+        except DestinationInvalid as error:
+            yield lines.problem(("egress", index), f"`egress.{index}`: {error}")
+        if text in seen:
+            yield lines.problem(("egress", index), f"`egress.{index}`: `{text}` is there already: remove one")
+        seen.add(text)
+
+
+def _start_problems(data: dict[Any, Any], lines: Lines) -> Iterator[Problem]:
+    if ("entry" in data) == ("command" in data):
+        both = "`entry`: an app has either `entry` or `command`: remove one"
+        neither = "`entry`: is missing: write `module:attribute`, or `command` for a program"
+        yield lines.problem(("entry",) if "entry" in data else (), both if "entry" in data else neither)
+    command = data.get("command")
+    if isinstance(command, list) and not (command and isinstance(command[0], str) and _PROGRAM.match(command[0])):
+        yield lines.problem(("command",), "`command`: begins with a program of the app: write it as `./path`")
+    if command and data.get("programs"):
+        yield lines.problem(
+            ("programs",),
+            "`programs`: an app that is a `command` cannot have them: bring them in the app's directory",
+        )
+    if "command" in data and data.get("isolation") == "warm":
+        yield lines.problem(("isolation",), "`isolation`: a program starts `cold`: remove it, or write `cold`")
 
 
 def compile_schema(schema: dict[str, Any] | bool) -> jsonschema_rs.Draft202012Validator:

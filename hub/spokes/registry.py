@@ -73,6 +73,11 @@ class RegisteredApp:
         return self.manifest.asks
 
     @property
+    def egress(self) -> tuple[str, ...]:
+        """What it declares that it connects to: `host:port`."""
+        return self.manifest.egress
+
+    @property
     def keeps_data(self) -> bool:
         """Whether its data directory outlives a session, and with it the labels of all that its spokes knew."""
         return self.manifest.data == "kept"

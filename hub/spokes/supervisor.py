@@ -23,10 +23,13 @@ from spokegate.v1 import spoke_pb2_grpc
 
 from hub.errors import QuotaExceeded, SpokeUnavailable
 from hub.spokes.data import DataDirectories
+from hub.spokes.egress.exchange import EgressLimits
+from hub.spokes.egress.proxy import Connects, EgressProxy
 from hub.spokes.registry import RegisteredApp
 from hub.spokes.wire import CALL_FRAMES, Wire
 from spoke_runner.sandbox import (
     CanaryFailed,
+    Delegation,
     Footing,
     Limits,
     SandboxSpec,
@@ -35,6 +38,7 @@ from spoke_runner.sandbox import (
     SpokeStartFailed,
     Zygote,
     ZygoteUnavailable,
+    find_host_programs,
     launch,
     spoke_uid,
 )
@@ -90,11 +94,13 @@ class Spoke:
         wire: Wire,
         channel: grpc.aio.Channel,
         retire: Callable[[Spoke, str], None],
+        proxy: EgressProxy | None = None,
     ) -> None:
         self.key = key
         self.process = process
         self.wire = wire
         self.channel = channel
+        self.proxy = proxy
         # One annotation for the sync and the async flavour of the stub would need the generated union.
         self.stub: spoke_pb2_grpc.SpokeServiceAsyncStub = spoke_pb2_grpc.SpokeServiceStub(channel)
         self.last_used = time.monotonic()
@@ -143,11 +149,14 @@ class Supervisor:
         on_event: Told of every start, end and failure.
         on_zygote_event: Told, in a sentence, when what starts spokes warm is renewed or lost.
         footing: The level that every spoke is started at, and at no other.
+        egress_limits: What is bounded of what spokes connect to.
+        cgroup: Where every spoke gets a cgroup of its own, if it was delegated to the hub.
 
     Invariants:
         * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
           cold, which is the same level of isolation, and both the reason and the way are events.
-        * Below `strict` there are no namespaces for a fork to enter, so every start is cold.
+        * Below `strict` there are no namespaces for a fork to enter, so every start is cold; so is that of an app that
+          executes programs, whose first process must be one that reaps them.
     """
 
     def __init__(
@@ -160,6 +169,8 @@ class Supervisor:
         on_event: Callable[[SpokeEvent], None],
         on_zygote_event: Callable[[str], None],
         footing: Footing = Footing("strict"),  # noqa: B008 - frozen
+        egress_limits: EgressLimits = EgressLimits(),  # noqa: B008 - frozen
+        cgroup: Delegation = Delegation(),  # noqa: B008 - frozen
     ) -> None:
         self.data = DataDirectories(data_root)
         self._run_root = run_root
@@ -168,6 +179,8 @@ class Supervisor:
         self._on_event = on_event
         self._zygote = Zygote(on_event=on_zygote_event)
         self._footing = footing
+        self._egress_limits = egress_limits
+        self._cgroup = cgroup
         self._spokes: dict[SpokeKey, asyncio.Task[Spoke]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._destroying: set[asyncio.Task[None]] = set()
@@ -201,8 +214,14 @@ class Supervisor:
         """The spokes that run or are starting."""
         return list(self._spokes)
 
-    async def acquire(self, app: RegisteredApp, *, user: str, session: str) -> Spoke:
+    async def acquire(self, app: RegisteredApp, *, user: str, session: str, connects: Connects) -> Spoke:
         """Return the spoke of an app for a user's session, starting it when it does not run.
+
+        Args:
+            app: The app.
+            user: The user.
+            session: The session.
+            connects: Mediates what the spoke, while it lives, connects to through its egress proxy.
 
         Raises:
             QuotaExceeded: Too many spokes run.
@@ -215,7 +234,7 @@ class Supervisor:
                 raise SpokeUnavailable(f"{app.name}: its session is closed")
             if len(self._spokes) >= self._max_spokes:
                 raise QuotaExceeded(f"{len(self._spokes)} spokes are running, {self._max_spokes} may")
-            starting = self._spokes[key] = asyncio.create_task(self._start(app, key))
+            starting = self._spokes[key] = asyncio.create_task(self._start(app, key, connects))
         try:
             # Shielded: a caller that goes away must not end a start that others wait for.
             return await asyncio.shield(starting)
@@ -237,7 +256,7 @@ class Supervisor:
         await asyncio.gather(*self._destroying, return_exceptions=True)
         await asyncio.to_thread(self.data.close_session, session)
 
-    async def _start(self, app: RegisteredApp, key: SpokeKey) -> Spoke:
+    async def _start(self, app: RegisteredApp, key: SpokeKey, connects: Connects) -> Spoke:
         self._counter += 1
         socket_directory = self._run_root / f"{self._counter:x}"
         wire = Wire(self._run_root / f"{self._counter:x}.hub")
@@ -253,6 +272,8 @@ class Supervisor:
                 level=self._footing.level,
                 proc=self._footing.proc,
                 uid=spoke_uid(self.data.root, data_directory),
+                egress=bool(app.egress),
+                cgroup=self._cgroup,
                 limits=Limits(
                     memory_bytes=limits.memory_mb * _MEBIBYTE,
                     file_bytes=limits.file_mb * _MEBIBYTE,
@@ -260,6 +281,7 @@ class Supervisor:
                     open_files=limits.open_files,
                     processes=limits.threads,
                 ),
+                programs=find_host_programs(app.manifest.programs),
             )
             await wire.lay(to=spec.socket_path)
             process, way = await self._launch(app, key, spec)
@@ -276,7 +298,8 @@ class Supervisor:
             shutil.rmtree(socket_directory, ignore_errors=True)
             raise
         channel = grpc.aio.insecure_channel(f"unix:{wire.path}", options=CHANNEL_OPTIONS)
-        spoke = Spoke(key, process, wire, channel, self._retire)
+        proxy = EgressProxy(process.listener, connects, self._egress_limits) if process.listener is not None else None
+        spoke = Spoke(key, process, wire, channel, self._retire, proxy)
         self._on_event(
             SpokeEvent(
                 key,
@@ -286,6 +309,8 @@ class Supervisor:
                     "milliseconds": round(process.start_milliseconds, 1),
                     "isolation": way,
                     "sandbox": process.report.level,
+                    "egress": list(app.egress) if proxy is not None else [],
+                    "cgroup": process.report.cgroup.in_force,
                 },
             )
         )
@@ -293,13 +318,14 @@ class Supervisor:
         return spoke
 
     async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
-        if app.manifest.isolation == "warm" and spec.level == "strict":
+        manifest = app.manifest
+        if manifest.isolation == "warm" and spec.level == "strict" and not (manifest.command or spec.programs):
             try:
-                return await self._zygote.launch(spec, entry=app.manifest.entry), "warm"
+                return await self._zygote.launch(spec, entry=manifest.entry), "warm"
             except ZygoteUnavailable as error:
                 _log.warning("no warm start", app=key.app, error=str(error))
                 self._on_event(SpokeEvent(key, "no warm start, so a cold one", {"error": str(error)}))
-        return await launch(spec, entry=app.manifest.entry), "cold"
+        return await launch(spec, entry=manifest.command or manifest.entry), "cold"
 
     def _forget_start(self, key: SpokeKey) -> None:
         # It may have been ended while it started, and another may be starting in its place.
@@ -348,6 +374,8 @@ class Supervisor:
         await self._destroy(spoke, why)
 
     async def _destroy(self, spoke: Spoke, why: str) -> None:
+        if spoke.proxy is not None:
+            await spoke.proxy.close()
         await spoke.process.kill()
         # An end that is not read from does not notice the other's death.
         spoke.wire.cut()

@@ -20,11 +20,9 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hub.errors import AuditUnavailable
-
-__all__ = ["REVISION", "URL", "one_hub_of_the_name", "open_database", "sqlite_url", "url_of"]
 
 REVISION: Final = "0002"
 """The newest revision of the schema."""
@@ -37,61 +35,65 @@ _MIGRATION_LOCK: Final = 0x5350_4F4B_4547
 
 
 def url_of(location: str) -> URL:
-    """Return the URL of a database.
+    """Return the URL of a PostgreSQL database, for the driver that is used here.
 
     Raises:
-        ValueError: It is not one that the hub can use; says why, and the mend.
+        ArgumentError: It is none.
     """
-    try:
-        url = make_url(location)
-    except ArgumentError:
-        raise ValueError("it is no URL: write `postgresql://user@host/database`") from None
-    if url.get_backend_name() != "postgresql":
-        raise ValueError(
-            f"{url.get_backend_name()} is not supported: write `postgresql://…`, or leave it out to have SQLite"
-        )
-    if url.password is not None:
-        raise ValueError("it holds a password: leave it out, and set PGPASSFILE or PGPASSWORD")
-    return url.set(drivername="postgresql+psycopg")
+    return make_url(location).set(drivername="postgresql+psycopg")
 
 
-def sqlite_url(path: Path) -> URL:
-    """Return the URL of an SQLite database in a file."""
-    return URL.create("sqlite", database=str(path))
-
-
-def open_database(location: Path | URL) -> Engine:
+def open_database(location: Path | str) -> Engine:
     """Open a database, with its schema at the newest revision.
 
     Args:
-        location: The file of an SQLite database, which is made when there is none, or a URL from `url_of`.
+        location: The file of an SQLite database, which is made when there is none, or the URL of a PostgreSQL one.
 
     Raises:
         AuditUnavailable: It cannot be opened, made or brought to the newest revision.
     """
-    url = sqlite_url(location) if isinstance(location, Path) else location
-    shown = url.render_as_string(hide_password=True) if url.get_backend_name() != "sqlite" else url.database
     try:
-        engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+        engine = _sqlite(location) if isinstance(location, Path) else _postgresql(location)
     except ModuleNotFoundError as error:
-        raise AuditUnavailable(f"{shown}: {error}: pip install 'spokegate[postgresql]'") from error
+        raise AuditUnavailable(f"{location}: {error}: pip install 'spokegate[postgresql]'") from error
     try:
         _check(engine)
         _migrate(engine)
     except (SQLAlchemyError, _Refused) as error:
         engine.dispose()
-        # The driver's own sentence, without the statement.
-        why = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        raise AuditUnavailable(f"{shown}: the database cannot be opened: {str(why).strip()}") from error
+        raise AuditUnavailable(f"{location}: the database cannot be opened: {_sentence(error)}") from error
     return engine
+
+
+@contextmanager
+def reading(location: Path | str) -> Iterator[Engine]:
+    """Open a database that is there, to read it, and close it at the end.
+
+    Raises:
+        AuditUnavailable: It is not there, or cannot be opened or read.
+    """
+    if isinstance(location, Path) and not location.is_file():
+        raise AuditUnavailable(f"{location}: there is no database yet: start the hub with `spokegate up`")
+    engine = open_database(location)
+    try:
+        yield engine
+    except SQLAlchemyError as error:
+        raise AuditUnavailable(f"{location}: the database cannot be read: {_sentence(error)}") from error
+    finally:
+        engine.dispose()
+
+
+def _sentence(error: Exception) -> str:
+    """Return the driver's own words, without the statement."""
+    return str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error).strip()
 
 
 class _Refused(Exception):
     """The database is there, and is not one to work with."""
 
 
-def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": float(_BUSY_SECONDS)})
+def _sqlite(path: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": float(_BUSY_SECONDS)})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -101,10 +103,10 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _postgresql(url: URL) -> Engine:
+def _postgresql(location: str) -> Engine:
     milliseconds = _STATEMENT_SECONDS * 1000
     return create_engine(
-        url,
+        url_of(location),
         # A connection that died while it waited in the pool is noticed before it is used.
         pool_pre_ping=True,
         connect_args={

@@ -10,6 +10,7 @@ import data.spokegate.lib.reasons
 import data.spokegate.rules.budgets
 import data.spokegate.rules.direct
 import data.spokegate.rules.discovery
+import data.spokegate.rules.egress
 import data.spokegate.rules.fatigue
 import data.spokegate.rules.flows
 import data.spokegate.rules.influence
@@ -41,6 +42,7 @@ decision := {
 denials := union({
 	budgets.deny,
 	discovery.deny,
+	egress.deny,
 	flows.deny,
 	influence.deny,
 	registry.deny,
@@ -48,6 +50,7 @@ denials := union({
 })
 
 asks := union({
+	egress.ask,
 	influence.ask,
 	irreversible.ask,
 	site.ask,
@@ -56,6 +59,7 @@ asks := union({
 allows := union({
 	direct.allow,
 	discovery.allow,
+	egress.allow,
 	influence.allow,
 	requests.allow,
 	results.allow,

@@ -193,3 +193,23 @@ unused := {
 	"/context/counts/prompts",
 	"/context/counts/approved",
 }
+
+test_defined_whatever_part_of_a_connection_is_of_another_type[note] if {
+	some note, value in {"null": null, "list": [[]], "object": {"x": {}}, "number": 7}
+	every pointer in connection_parts {
+		decision := spokegate.decision with input as testing.patched(testing.to_connect, {pointer: value})
+		object.keys(decision) == members
+	}
+}
+
+test_no_connection_is_allowed_without_a_part_that_rules_look_at[pointer] if {
+	some pointer in (connection_parts - (unused | {"/arguments/method", "/subject/app/asks/0"}))
+	decision := spokegate.decision with input as testing.without(testing.to_connect, pointer)
+	decision.effect == "deny"
+}
+
+connection_parts contains pointer if {
+	walk(testing.to_connect, [path, _])
+	count(path) > 0
+	pointer := concat("", [step | some key in path; step := sprintf("/%v", [key])])
+}

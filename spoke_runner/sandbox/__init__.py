@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spoke_runner.sandbox.cgroup import delegated
     from spoke_runner.sandbox.errors import (
         CanaryFailed,
         SandboxError,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         SpokeStartFailed,
         ZygoteUnavailable,
     )
+    from spoke_runner.sandbox.host_programs import HostProgram, find_host_programs
     from spoke_runner.sandbox.launcher import launch
     from spoke_runner.sandbox.logs import LogTail
     from spoke_runner.sandbox.ownership import spoke_uid
@@ -30,14 +32,16 @@ if TYPE_CHECKING:
     from spoke_runner.sandbox.process import SpokeProcess
     from spoke_runner.sandbox.report import Canary, Layer, Outside, SandboxReport
     from spoke_runner.sandbox.runtime import Mount, PythonRuntime, discover_python
-    from spoke_runner.sandbox.spec import Limits, SandboxSpec
+    from spoke_runner.sandbox.spec import Delegation, Limits, SandboxSpec
     from spoke_runner.sandbox.trial import Footing, preflight, settle
     from spoke_runner.sandbox.zygote.keeper import Zygote
 
 __all__ = [
     "Canary",
     "CanaryFailed",
+    "Delegation",
     "Footing",
+    "HostProgram",
     "Layer",
     "Level",
     "Limits",
@@ -53,7 +57,9 @@ __all__ = [
     "SpokeStartFailed",
     "Zygote",
     "ZygoteUnavailable",
+    "delegated",
     "discover_python",
+    "find_host_programs",
     "launch",
     "preflight",
     "settle",
@@ -61,6 +67,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cgroup": ("delegated",),
     "errors": ("CanaryFailed", "SandboxError", "SandboxUnavailable", "SpokeStartFailed", "ZygoteUnavailable"),
     "launcher": ("launch",),
     "logs": ("LogTail",),
@@ -68,9 +75,10 @@ _HOMES = {
     "places": ("Level",),
     "trial": ("Footing", "preflight", "settle"),
     "process": ("SpokeProcess",),
+    "host_programs": ("HostProgram", "find_host_programs"),
     "report": ("Canary", "Layer", "Outside", "SandboxReport"),
     "runtime": ("Mount", "PythonRuntime", "discover_python"),
-    "spec": ("Limits", "SandboxSpec"),
+    "spec": ("Delegation", "Limits", "SandboxSpec"),
     "zygote.keeper": ("Zygote",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -57,6 +57,8 @@ def argv(spec: SandboxSpec, *, program: str, holder: str | None = None) -> tuple
         line += ["--symlink", content, link]
     for hidden in runtime.hidden:
         line += ["--tmpfs", str(hidden), "--remount-ro", str(hidden)]
+    for mount in spec.shown:
+        line += ["--ro-bind", str(mount.source), str(mount.target)]
     line += ["--ro-bind", str(spec.app_dir), str(APP_DIR)]
     line += ["--bind", str(spec.data_dir), str(DATA_DIR)]
     line += ["--bind", str(spec.socket_dir), str(SOCKET_DIR)]

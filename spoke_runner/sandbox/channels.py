@@ -6,6 +6,8 @@ as a pid of the hub's own pid namespace. So what is looked at from outside is th
 Invariants:
     * Nothing is ever written to the report socket, and descriptors that come with a message are closed by the kernel,
       because there is no room left for them: an app that gets hold of its end gains nothing.
+    * Room for one is left once, when a listener is asked for: for the first message, which the first stage sends before
+      any app code. What comes with that message besides is closed, and the one with it.
     * A message is one report or it is cut; no spoke can make the hub hold more than `_MAX_REPORT_BYTES`.
 """
 
@@ -21,6 +23,7 @@ from spoke_runner.sandbox.logs import LogPipe
 
 _MAX_REPORT_BYTES: Final = 64 * 1024
 _CREDENTIALS: Final = struct.Struct("iII")
+_DESCRIPTOR: Final = struct.Struct("i")
 
 
 class Channels:
@@ -65,6 +68,14 @@ class Channels:
 
     async def receive(self) -> tuple[int, bytes]:
         """Return who sent the next report, and the report; zero and nothing when nobody holds the other end."""
+        pid, data, _ = await self._receive(descriptor=False)
+        return pid, data
+
+    async def receive_with_socket(self) -> tuple[int, bytes, socket.socket | None]:
+        """Do the same, and return the one socket that came with the report, which is the caller's to close."""
+        return await self._receive(descriptor=True)
+
+    async def _receive(self, *, descriptor: bool) -> tuple[int, bytes, socket.socket | None]:
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
         loop.add_reader(self._report, readable.set)
@@ -72,15 +83,22 @@ class Channels:
             await readable.wait()
         finally:
             loop.remove_reader(self._report)
+        # Exact, since a byte more to spare is room for a descriptor more.
+        room = socket.CMSG_SPACE(_CREDENTIALS.size) + (socket.CMSG_LEN(_DESCRIPTOR.size) if descriptor else 0)
         try:
-            data, ancillary, _, _ = self._report.recvmsg(_MAX_REPORT_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+            data, ancillary, flags, _ = self._report.recvmsg(_MAX_REPORT_BYTES, room, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
-            return 0, b""
+            return 0, b"", None
+        pid, end = 0, None
         for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS and data:
-                pid: int = _CREDENTIALS.unpack(content)[0]
-                return pid, data
-        return 0, b""
+            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                pid = _CREDENTIALS.unpack(content)[0]
+            elif level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS and len(content) == _DESCRIPTOR.size:
+                end = _as_socket(_DESCRIPTOR.unpack(content)[0])
+        if end is not None and (flags & socket.MSG_CTRUNC or not pid):
+            end.close()
+            end = None
+        return (pid, data, end) if data else (0, b"", end)
 
     def close(self) -> None:
         """Close what is still open, the output excepted once somebody reads it."""
@@ -92,3 +110,14 @@ class Channels:
     def _close(self, end: int) -> None:
         self._open.discard(end)
         os.close(end)
+
+
+def _as_socket(number: int) -> socket.socket | None:
+    """Return a descriptor as a socket that never waits; close it when it is none."""
+    try:
+        end = socket.socket(fileno=number)
+    except OSError:
+        os.close(number)
+        return None
+    end.setblocking(False)
+    return end

@@ -79,7 +79,7 @@ def limited(limits: Limits, tools: Tools) -> list[str]:
 
 def sources(spec: SandboxSpec) -> dict[Path, bool]:
     """Return every host path that a spoke is given, and whether it may write there."""
-    found = {mount.source: False for mount in spec.python.mounts}
+    found = {mount.source: False for mount in (*spec.python.mounts, *spec.shown)}
     found[spec.app_dir] = False
     found[spec.data_dir] = True
     found[spec.socket_dir] = True

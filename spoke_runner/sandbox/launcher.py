@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from spoke_runner.sandbox import command, setup
+from spoke_runner.sandbox import cgroup, command, listener, readiness, setup
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.diagnosis import explain, find_tools
 from spoke_runner.sandbox.disk import used_bytes
@@ -40,9 +40,11 @@ from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeS
 from spoke_runner.sandbox.inside.canaries import names
 from spoke_runner.sandbox.inside.seal import REPORT_FD
 from spoke_runner.sandbox.logs import LogPipe, LogTail
+from spoke_runner.sandbox.memory import can_count
 from spoke_runner.sandbox.outside import threads_of
+from spoke_runner.sandbox.own_program import Command, OwnProgram, find_own_program
 from spoke_runner.sandbox.ownership import give
-from spoke_runner.sandbox.places import READY, STRICT
+from spoke_runner.sandbox.places import LISTENER, NO_USERNS, READY, STRICT
 from spoke_runner.sandbox.process import REAP_SECONDS, Remains, SpokeProcess, execute
 from spoke_runner.sandbox.report import Canary, SandboxReport, judge
 from spoke_runner.sandbox.spec import SandboxSpec
@@ -83,14 +85,14 @@ class Way:
     warm: bool
 
 
-async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0) -> SpokeProcess:
+async def launch(spec: SandboxSpec, *, entry: str | Command, timeout_seconds: float = 20.0) -> SpokeProcess:
     """Start a spoke at the level of its spec, in a new interpreter, and return it once it serves.
 
     It dies with the thread that runs the event loop.
 
     Args:
         spec: What it is given.
-        entry: `module:attribute` of its `App`, in its app_dir.
+        entry: `module:attribute` of its `App`, in its app_dir; or a program there with its arguments.
         timeout_seconds: How long it may take until it serves.
 
     Raises:
@@ -101,11 +103,13 @@ async def launch(spec: SandboxSpec, *, entry: str, timeout_seconds: float = 20.0
     return await launch_by(COLD, spec, entry=entry, timeout_seconds=timeout_seconds)
 
 
-async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds: float) -> SpokeProcess:
+async def launch_by(way: Way, spec: SandboxSpec, *, entry: str | Command, timeout_seconds: float) -> SpokeProcess:
     """Start a spoke in one of the two ways (see `launch`)."""
     spec, uid = _settled(spec)
     await asyncio.to_thread(_check_room, spec)
-    bpf = setup.filter_name(spec.level)
+    start_with = entry if isinstance(entry, str) else await asyncio.to_thread(find_own_program, spec, entry)
+    spec = replace(spec, command=isinstance(start_with, OwnProgram))
+    bpf = setup.filter_name(spec.profile)
     covers: tuple[Path, ...] = ()
     if spec.uid is not None:
         for directory in (spec.data_dir, spec.socket_dir):
@@ -120,11 +124,12 @@ async def launch_by(way: Way, spec: SandboxSpec, *, entry: str, timeout_seconds:
 
     def recipe(report_fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
         line = command.argv(spec, tools=tools, covers=covers, warm=way.warm)
-        return line, setup.setup(spec, entry=entry, report_fd=report_fd, seccomp_filter=bpf, other_threads=others)
+        return line, setup.setup(spec, entry=start_with, report_fd=report_fd, seccomp_filter=bpf, other_threads=others)
 
     gid = spec.uid or os.getegid()
     spoke = await start(spec, recipe, uid=uid, gid=gid, timeout_seconds=timeout_seconds, way=way)
-    spoke.bound_disk(spec.data_dir, spec.limits.data_bytes)
+    together = spec.limits.memory_bytes if spec.programs else None
+    spoke.bound(spec.data_dir, spec.limits.data_bytes, memory_bytes=together)
     return spoke
 
 
@@ -138,6 +143,18 @@ def _check_room(spec: SandboxSpec) -> None:
 
 def _settled(spec: SandboxSpec) -> tuple[SandboxSpec, int]:
     uid = os.geteuid()
+    if spec.programs and spec.level == NO_USERNS:
+        raise SandboxUnavailable(
+            "programs",
+            f"{spec.app} executes programs, and at {NO_USERNS} nothing bounds what they leave running",
+            "use a host that can build strict, or remove `programs` from the manifest",
+        )
+    if spec.programs and not can_count():
+        raise SandboxUnavailable(
+            "programs",
+            f"the kernel does not say which processes {spec.app} starts, so their memory cannot be bounded",
+            "boot a kernel with CONFIG_PROC_CHILDREN, or remove `programs` from the manifest",
+        )
     if uid == 0 and spec.uid is None:
         raise SandboxUnavailable(
             "uid", "the hub is root and the spoke was given no uid of its own", "set one, as `spoke_uid` chooses it"
@@ -179,6 +196,7 @@ async def start(
         ZygoteUnavailable: A warm start was asked for and cannot be had.
     """
     began = time.monotonic()
+    group = await asyncio.to_thread(cgroup.make, spec.cgroup, spec.limits)
     channels = Channels()
     tail = LogTail(spec.limits.log_bytes_per_second)
     log_pipe = LogPipe(tail, spec.limits.log_bytes_per_second)
@@ -187,9 +205,13 @@ async def start(
         await asyncio.shield(channels.read_output(log_pipe))
         # A fork finds its descriptors in their places, a new interpreter under the numbers that they have here.
         line, document = recipe(REPORT_FD if way.warm else channels.report_fd)
+        line = group.entered(line) if group else line
         remains = await way.begin(Beginning(line, channels, tail, log_pipe, spec))
+        remains.group = group
     except BaseException:
         channels.close()
+        if group:
+            await asyncio.shield(asyncio.to_thread(group.remove))
         with suppress(TimeoutError):
             await asyncio.shield(log_pipe.ended(REAP_SECONDS))
         raise
@@ -197,12 +219,16 @@ async def start(
         async with asyncio.timeout(timeout_seconds):
             await remains.enter(channels)
             channels.send(setup.encode(document))
+            executes = document["command"] is not None
             pid, report = await _judged(spec, channels, remains, uid, gid)
             channels.send(b"g")
             _, ready = await channels.receive()
-            if ready != READY:
+            if executes and not ready:
+                await _served(spec, remains, uid)
+            elif executes or ready != READY:
                 await _not_ready(spec, remains, ready)
-        _check_socket(spec, uid)
+        if not _is_its_own(spec, uid):
+            raise SpokeStartFailed(f"{spec.app} says that it serves, and {spec.socket_path} is not its socket")
     except BaseException as error:
         # The far ends too, when they were not handed over: the output ends only when nobody holds it.
         channels.close()
@@ -218,7 +244,7 @@ async def start(
 async def _judged(
     spec: SandboxSpec, channels: Channels, remains: Remains, uid: int, gid: int
 ) -> tuple[int, SandboxReport]:
-    pid, message = await channels.receive()
+    pid, message = await _first_report(spec, channels, remains)
     if not message:
         await remains.wait()
         raise explain(remains.tail.lines())
@@ -227,6 +253,7 @@ async def _judged(
         raise SandboxUnavailable(missing["layer"], missing["why"], missing["mend"])
     try:
         outside = remains.look(pid)
+        wrong = listener.fault(remains.listener, pid=pid, pidfd=remains.held()) if spec.listens else ""
     except (OSError, KeyError, ValueError) as error:
         raise SandboxUnavailable(
             "inspection",
@@ -241,15 +268,27 @@ async def _judged(
         level=spec.level,
         landlock_abi=document["landlock_abi"],
         canaries=canaries,
-        required=names(spec.level, proc=spec.proc),
+        required=names(spec.level, proc=spec.proc, profile=spec.profile),
         outside=outside,
         uid=uid,
         gid=gid,
         own_uid=spec.uid is not None,
+        listener_fault=wrong,
     )
+    if group := remains.group:
+        report = replace(report, cgroup=group.layer, breaches=report.breaches + group.breaches(pid))
+    else:
+        report = replace(report, cgroup=cgroup.layer_of(spec.cgroup))
     if report.breaches:
         raise CanaryFailed(report)
     return pid, report
+
+
+async def _first_report(spec: SandboxSpec, channels: Channels, remains: Remains) -> tuple[int, bytes]:
+    if not spec.listens:
+        return await channels.receive()
+    pid, message, remains.listener = await channels.receive_with_socket()
+    return await channels.receive() if message == LISTENER else (pid, message)
 
 
 async def _not_ready(spec: SandboxSpec, remains: Remains, message: bytes) -> NoReturn:
@@ -259,10 +298,25 @@ async def _not_ready(spec: SandboxSpec, remains: Remains, message: bytes) -> NoR
     raise SpokeStartFailed(f"{spec.app} ended with code {code} before it was ready", remains.tail.lines())
 
 
-def _check_socket(spec: SandboxSpec, uid: int) -> None:
+async def _served(spec: SandboxSpec, remains: Remains, uid: int) -> None:
+    """Wait until the program that was executed serves, or ends."""
+    serving = asyncio.create_task(readiness.serving(spec.socket_path, lambda: _is_its_own(spec, uid)))
+    ended = asyncio.create_task(remains.ended())
+    try:
+        await asyncio.wait((serving, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            await _not_ready(spec, remains, b"")
+        if never := serving.result():
+            raise SpokeStartFailed(f"{spec.app} {never}", remains.tail.lines())
+    finally:
+        for task in (serving, ended):
+            task.cancel()
+        await asyncio.gather(serving, ended, return_exceptions=True)
+
+
+def _is_its_own(spec: SandboxSpec, uid: int) -> bool:
     try:
         status = spec.socket_path.lstat()
     except FileNotFoundError:
-        status = None
-    if status is None or not stat.S_ISSOCK(status.st_mode) or status.st_uid != uid:
-        raise SpokeStartFailed(f"{spec.app} says that it serves, and {spec.socket_path} is not its socket")
+        return False
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid == uid

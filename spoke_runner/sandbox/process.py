@@ -11,11 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox import memory
+from spoke_runner.sandbox.cgroup import Group
 from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.disk import exceeds
 from spoke_runner.sandbox.logs import LogPipe, LogTail
@@ -68,7 +71,7 @@ def kill_group(process: asyncio.subprocess.Process) -> None:
 
 
 class Remains:
-    """The operating system's side of a spoke: its outermost process, its pidfd, its output, its socket."""
+    """The operating system's side of a spoke: its outermost process, its pidfd, its output, its sockets."""
 
     def __init__(self, process: asyncio.subprocess.Process, tail: LogTail, pipe: LogPipe, socket_path: Path) -> None:
         self.process = process
@@ -76,6 +79,8 @@ class Remains:
         self.pipe = pipe
         self.socket_path = socket_path
         self.pidfd: int | None = None
+        self.group: Group | None = None
+        self.listener: socket.socket | None = None
         self._lock = asyncio.Lock()
 
     async def enter(self, channels: Channels) -> None:
@@ -92,6 +97,16 @@ class Remains:
         """
         self.pidfd = os.pidfd_open(pid)
         return look(pid)
+
+    def held(self) -> int:
+        """Return the pidfd of the process that was looked at.
+
+        Raises:
+            ValueError: None was.
+        """
+        if self.pidfd is None:
+            raise ValueError("no process is held")
+        return self.pidfd
 
     async def wait(self) -> int:
         """Wait for the end, and until all output is read."""
@@ -115,6 +130,9 @@ class Remains:
             finally:
                 self._let_go()
                 self.socket_path.unlink(missing_ok=True)
+                if self.group:
+                    # Empty by now; if not, this is what ends the rest.
+                    await asyncio.to_thread(self.group.remove)
 
     async def ended(self) -> int:
         """Wait for the end, and return the code; what is around the spoke may still be ending."""
@@ -134,6 +152,9 @@ class Remains:
 
     def _let_go(self) -> None:
         """Close what was opened for the spoke."""
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
         if self.pidfd is not None:
             os.close(self.pidfd)
             self.pidfd = None
@@ -147,6 +168,7 @@ class SpokeProcess:
         socket_path: Its socket, on the host's side.
         report: What is in force around it.
         start_milliseconds: From `launch` to ready.
+        listener: A listening socket of its own network namespace, for the hub's egress proxy; None where it has none.
         ended_because: Why the runner ended it; empty when it did not.
     """
 
@@ -157,20 +179,40 @@ class SpokeProcess:
         self.report = report
         self.start_milliseconds = start_milliseconds
         self.ended_because = ""
-        self._disk: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def listener(self) -> socket.socket | None:
+        """Where the hub's proxy accepts what this spoke connects to; None without egress, and once it was killed.
+
+        Non-blocking. `kill` closes it, so whoever accepts on it stops before.
+        """
+        return self._remains.listener
 
     @property
     def logs(self) -> tuple[str, ...]:
         """The last lines that it wrote: text from an untrusted source, made printable."""
         return self._remains.tail.lines()
 
-    def bound_disk(self, directory: Path, limit_bytes: int) -> None:
-        """End it when a directory of its own holds more than its limit."""
-        self._disk = asyncio.create_task(self._bound_disk(directory, limit_bytes))
+    def bound(self, directory: Path, limit_bytes: int, *, memory_bytes: int | None = None) -> None:
+        """End it when a directory of its own holds more than its limit, or its processes together more memory.
 
-    async def _bound_disk(self, directory: Path, limit_bytes: int) -> None:
-        used = await exceeds(directory, limit_bytes, self.pid)
+        Args:
+            directory: Its data directory.
+            limit_bytes: What that may hold.
+            memory_bytes: What its processes may hold together; None where there is only one, and the kernel counts.
+        """
+        self._watch = asyncio.create_task(self._bound(directory, limit_bytes, memory_bytes))
+
+    async def _bound(self, directory: Path, limit_bytes: int, memory_bytes: int | None) -> None:
+        def too_much_memory() -> bool:
+            return memory_bytes is not None and memory.used_bytes(self.pid) > memory_bytes
+
+        beside = too_much_memory if memory_bytes is not None else None
+        used = await exceeds(directory, limit_bytes, self.pid, look_beside=beside)
         self.ended_because = f"its data directory holds {used >> 20} MiB, and {limit_bytes >> 20} are its limit"
+        if not used and memory_bytes is not None:
+            self.ended_because = f"its processes together hold more memory than its limit of {memory_bytes >> 20} MiB"
         await self._remains.kill()
 
     async def wait(self) -> int:
@@ -189,5 +231,5 @@ class SpokeProcess:
 
     def _stop_watching(self) -> None:
         # Not while it is the one that kills.
-        if self._disk is not None and not self.ended_because:
-            self._disk.cancel()
+        if self._watch is not None and not self.ended_because:
+            self._watch.cancel()

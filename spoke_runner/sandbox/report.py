@@ -18,12 +18,13 @@ NAMESPACES: Final = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer of the sandbox, and whether this host can do it."""
+    """One layer of the sandbox, and whether this host can do it; one that is not required may be absent."""
 
     name: str
     in_force: bool
     detail: str
     mend: str | None = None
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class SandboxReport:
         canaries: What was tried inside.
         outside: What was read outside, before any app code ran.
         breaches: One line for every wall that does not hold.
+        cgroup: The one layer that is not required: in force as it was read back from outside, or absent and why.
     """
 
     level: Level
@@ -80,6 +82,7 @@ class SandboxReport:
     canaries: tuple[Canary, ...]
     outside: Outside
     breaches: tuple[str, ...]
+    cgroup: Layer = Layer("cgroup", False, "absent: not asked for", required=False)
 
 
 def judge(
@@ -92,6 +95,7 @@ def judge(
     uid: int,
     gid: int,
     own_uid: bool = True,
+    listener_fault: str = "",
 ) -> SandboxReport:
     """Compare what was found with what must be.
 
@@ -104,6 +108,7 @@ def judge(
         uid: The host uid that the spoke must have.
         gid: The host gid that the spoke must have.
         own_uid: Whether the spoke was given a uid by root, which also took its bounding set away.
+        listener_fault: What is wrong with the listener that it handed over, if it should have one.
     """
     breaches = [
         f"canary {canary.name}: answered {canary.answer}, not {' or '.join(canary.expected)}"
@@ -121,6 +126,8 @@ def judge(
     if level == STRICT:
         breaches += [f"the {name} namespace is the hub's own" for name in outside.shared_namespaces]
         breaches += [f"the {name} namespace is not the one made for it" for name in outside.strange_namespaces]
+    if listener_fault:
+        breaches.append(listener_fault)
     return SandboxReport(
         level=level, landlock_abi=landlock_abi, canaries=canaries, outside=outside, breaches=tuple(breaches)
     )

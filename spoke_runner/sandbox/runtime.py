@@ -22,6 +22,8 @@ from spoke_runner.sandbox.errors import SandboxUnavailable
 from spoke_runner.sandbox.places import PACKAGES_DIR, PROJECT_DIR
 
 _ZONEINFO: Final = Path("/usr/share/zoneinfo")
+# Where the distributions' TLS libraries look; the first is Debian's, and what most others have too.
+_CERTIFICATES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,14 @@ def discover_python() -> PythonRuntime:
         hidden=tuple(hidden),
         import_path=(PROJECT_DIR, PACKAGES_DIR),
     )
+
+
+def find_certificates() -> Mount | None:
+    """Return this host's bundle of trusted certificates, as a mount at its own path; None when it has none."""
+    for name in map(Path, _CERTIFICATES):
+        if name.is_file():
+            return Mount(name.resolve(), name)
+    return None
 
 
 def _package(name: str) -> Path:

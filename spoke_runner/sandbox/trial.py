@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox.cgroup import delegated
 from spoke_runner.sandbox.diagnosis import check_version, find_tools
 from spoke_runner.sandbox.errors import CanaryFailed, SandboxUnavailable, SpokeStartFailed
 from spoke_runner.sandbox.launcher import launch
@@ -26,7 +27,7 @@ from spoke_runner.sandbox.ownership import spoke_uid
 from spoke_runner.sandbox.places import NO_USERNS, NONE, STRICT, Level
 from spoke_runner.sandbox.report import Layer, SandboxReport
 from spoke_runner.sandbox.setup import filter_name
-from spoke_runner.sandbox.spec import SandboxSpec
+from spoke_runner.sandbox.spec import NOT_ASKED_FOR, Delegation, SandboxSpec
 
 _APP: Final = "from spoke_runner.sdk import App\n\napp = App()\n"
 _SEALS: Final = ("uid", "capabilities", "no_new_privs", "landlock", "seccomp", "canaries")
@@ -74,26 +75,26 @@ async def settle(minimum: Level = STRICT) -> Footing:
         return Footing(NO_USERNS, report=report, why=str(error))
 
 
-async def _settle_strict() -> Footing:
+async def _settle_strict(cgroup: Delegation = NOT_ASKED_FOR) -> Footing:
     check_version(await asyncio.to_thread(_bwrap_answer))
     try:
-        return Footing(STRICT, report=await _try_for_real(STRICT))
+        return Footing(STRICT, report=await _try_for_real(STRICT, cgroup))
     except SandboxUnavailable as error:
         if error.layer != "proc":
             raise
-        return Footing(STRICT, proc=False, report=await _try_for_real(STRICT, proc=False))
+        return Footing(STRICT, proc=False, report=await _try_for_real(STRICT, cgroup, proc=False))
 
 
 def preflight(level: Level = STRICT) -> list[Layer]:
-    """Try a level for real and return its layers; takes about as long as the start of a spoke.
+    """Try a level for real and return its layers, the optional one last; takes about as long as the start of a spoke.
 
     May be called with or without a running event loop.
     """
     try:
         version = check_version(_bwrap_answer()) if level == STRICT else ""
         # A loop of its own, in a thread of its own, because the caller may be inside one.
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            work = _settle_strict() if level == STRICT else _settle_at(level)
+        with delegated() as cgroup, ThreadPoolExecutor(max_workers=1) as thread:
+            work = _settle_strict(cgroup) if level == STRICT else _settle_at(level, cgroup)
             footing = thread.submit(asyncio.run, work).result()
     except SandboxUnavailable as error:
         return _failed(level, error.layer, error.why, error.mend)
@@ -106,8 +107,8 @@ def preflight(level: Level = STRICT) -> list[Layer]:
     return _held(version, footing)
 
 
-async def _settle_at(level: Level) -> Footing:
-    return Footing(level, report=await _try_for_real(level) if level != NONE else None)
+async def _settle_at(level: Level, cgroup: Delegation) -> Footing:
+    return Footing(level, report=await _try_for_real(level, cgroup) if level != NONE else None)
 
 
 def _bwrap_answer() -> str:
@@ -118,7 +119,12 @@ def _bwrap_answer() -> str:
     return answer.stdout.strip()
 
 
-async def _try_for_real(level: Level, *, proc: bool = True) -> SandboxReport:
+async def _try_for_real(
+    level: Level,
+    cgroup: Delegation = NOT_ASKED_FOR,
+    *,
+    proc: bool = True,
+) -> SandboxReport:
     with tempfile.TemporaryDirectory(prefix="spokegate-") as name:
         root = Path(name)
         places = {place: root / place for place in ("app", "data", "run")}
@@ -135,6 +141,7 @@ async def _try_for_real(level: Level, *, proc: bool = True) -> SandboxReport:
             level=level,
             proc=proc,
             uid=spoke_uid(root, places["data"]),
+            cgroup=cgroup,
         )
         spoke = await launch(spec, entry="trial:app")
         await spoke.kill()
@@ -153,10 +160,11 @@ def _held(version: str, footing: Footing) -> list[Layer]:
         "capabilities": "none in any of the five sets" if not report.outside.capabilities["CapBnd"] else "none held",
         "no_new_privs": "set",
         "landlock": f"ABI {report.landlock_abi}",
-        "seccomp": f"allow-list {filter_name(footing.level)}",
+        "seccomp": f"allow-list {filter_name('plain' if footing.level == STRICT else footing.level)}",
         "canaries": f"{len(report.canaries)} forbidden acts tried inside, all refused",
     }
-    return [Layer(name=name, in_force=True, detail=details[name]) for name in _LAYERS[footing.level]]
+    layers = [Layer(name=name, in_force=True, detail=details[name]) for name in _LAYERS[footing.level]]
+    return [*layers, report.cgroup]
 
 
 def _failed(level: Level, layer: str, why: str, mend: str) -> list[Layer]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +35,31 @@ class ProbedFunction:
     result_schema: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a host outside answered, whole. All of it is another's words: do not trust them."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of that name, in whatever case."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def text(self) -> str:
+        """Return the body as text: UTF-8, what is not is replaced."""
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            ValueError: It is none.
+        """
+        return json.loads(self.body)
+
+
 class Call(Protocol):
     """One call of one function, and the only way from it to anything outside the sandbox.
 
@@ -57,6 +84,32 @@ class Call(Protocol):
 
         Raises:
             Refused: The probe was not let through.
+        """
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        max_response_bytes: int = 0,
+        timeout_seconds: float = 0.0,
+    ) -> Response:
+        """Ask the hub for one HTTP exchange with a host that the manifest declares under `egress`.
+
+        A status such as 404 or 302 is an answer: redirects are not followed, fetch where they lead.
+
+        Args:
+            url: Absolute, http or https.
+            method: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.
+            headers: Without Host and Content-Length, which the hub says.
+            body: At most 512 KiB.
+            max_response_bytes: Refused beyond it, never cut short: 1 MiB when 0, 3 MiB at most.
+            timeout_seconds: 30 when 0.
+
+        Raises:
+            Refused: It was not let through, or failed.
         """
 
     async def progress(self, text: str) -> None:

@@ -14,6 +14,7 @@ import asyncio
 import json
 import traceback
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import grpc
 from spokegate.v1 import error_pb2, spoke_pb2
 
 from spoke_runner.sdk.app import App, AppFunction
-from spoke_runner.sdk.call import ProbedFunction, Refused
+from spoke_runner.sdk.call import ProbedFunction, Refused, Response
 
 MAX_FRAME_BYTES = 4 << 20
 MAX_ASK_ARGUMENTS_BYTES = 1 << 20
@@ -73,6 +74,30 @@ class StreamCall:
             )
             for function in answer.probe.functions
         ]
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        max_response_bytes: int = 0,
+        timeout_seconds: float = 0.0,
+    ) -> Response:
+        """Ask the hub for one HTTP exchange (see `Call.fetch`)."""
+        ask = spoke_pb2.FetchAsk(
+            method=method,
+            url=url,
+            headers=headers,
+            body=body,
+            max_response_bytes=max_response_bytes,
+            timeout_milliseconds=round(timeout_seconds * 1000),
+        )
+        if ask.ByteSize() > MAX_ASK_ARGUMENTS_BYTES:
+            raise ValueError(f"the request is larger than {MAX_ASK_ARGUMENTS_BYTES} bytes")
+        answer = (await self._ask(spoke_pb2.Ask(fetch=ask))).fetch
+        return Response(answer.status, tuple((header.name, header.value) for header in answer.headers), answer.body)
 
     async def progress(self, text: str) -> None:
         """Send a sign of life (see `Call.progress`)."""

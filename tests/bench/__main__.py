@@ -1,4 +1,4 @@
-"""Measure what the hub costs, against the same without it: `python -m tests.bench`, under a minute.
+"""Measure what the hub and its spokes cost, against the same without them: `python -m tests.bench`, two minutes.
 
 Client, hub, spoke, OPA and the direct server are processes of their own on this machine, so on few cores they also
 compete with each other; the ratios are of one run, the aims are for two cores.
@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hub.client import HubClient
-from tests.bench import measure, subjects
+from tests.bench import measure, spokes, subjects
 from tests.bench.figures import Figure, median, percentile, table, write
 from tests.bench.measure import milliseconds
 
@@ -76,7 +76,8 @@ def conditions(seconds: float) -> str:
     )
     counts = (
         f"{SESSIONS * measure.CALLS_OF_A_SESSION} single calls, {ROUNDS} rounds of {measure.CALLS_OF_A_SESSION} "
-        f"with {IN_FLIGHT} in flight, {STARTS} cold starts, {COMMITS} commits, {seconds:.0f} s"
+        f"with {IN_FLIGHT} in flight, {STARTS} cold starts, {COMMITS} commits, {spokes.CALLS} calls into a spoke, "
+        f"{spokes.STARTS} starts in each way, {seconds:.0f} s"
     )
     return (
         f"{machine}; {counts}. Baselines: the same function by direct gRPC, a bare HTTP request to the same OPA, "
@@ -87,8 +88,11 @@ def conditions(seconds: float) -> str:
 def main() -> None:
     """Measure, print and write."""
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sg") as directory:
-        found = asyncio.run(run(Path(directory)))
+    found: list[Figure] = []
+    # One after the other, because on few cores they would be each other's load.
+    for part in (spokes.run, run):
+        with tempfile.TemporaryDirectory(prefix="sg") as directory:
+            found += asyncio.run(part(Path(directory)))
     Console(width=120).print(table(found, conditions(time.monotonic() - started)))
     write(found, OUTPUT)
 

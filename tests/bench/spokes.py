@@ -1,37 +1,36 @@
-"""What spokes cost, started warm and idle: `python -m tests.bench.spokes`, about a minute.
+"""What spokes cost beside the same server without a sandbox: their starts, their calls, and being idle.
 
 Every start is measured up to the answer of a first RPC, in turns with the same server in a new interpreter without a
 sandbox. Memory is read from `smaps_rollup` of every process that a spoke needs: the fork, its holder and what
-bubblewrap leaves around that. The zygote itself is counted once.
+bubblewrap leaves around that. The zygote itself is counted once. Calls are made in turns, a few to each side.
 """
 
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from rich.console import Console
+from spokegate.v1 import spoke_pb2_grpc
 
 from spoke_runner.sandbox import SandboxSpec, SpokeProcess, Zygote, launch, spoke_uid
 from tests.bench import subjects
-from tests.bench.figures import Figure, median, table, write
-from tests.bench.measure import milliseconds
+from tests.bench.figures import Figure, median
+from tests.bench.measure import milliseconds, spoke_call
 
-OUTPUT = subjects.PROJECT / "build" / "bench-spokes.json"
 STARTS = 20
 AT_ONCE = 20
 IDLE = 200
 IDLE_BATCH = 20
 SETTLE_SECONDS = 2.0
+CALLS = 3000
+WARM_UP = 200
 
-_MEBIBYTE = 1 << 10  # of the kibibytes that the kernel counts in
+_BLOCK = 10
 
 
 @dataclass(slots=True)
@@ -41,6 +40,14 @@ class Starts:
     plain: list[float] = field(default_factory=list)
     cold: list[float] = field(default_factory=list)
     warm: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Calls:
+    """Seconds of single calls, one at a time."""
+
+    plain: list[float] = field(default_factory=list)
+    spoke: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,35 @@ async def starts(zygote: Zygote, directory: Path, count: int) -> Starts:
     return found
 
 
+async def calls(zygote: Zygote, directory: Path, count: int) -> Calls:
+    """Time calls into a warm spoke and into the same server without a sandbox, in turns."""
+    found = Calls()
+    plain = directory / "calls.sock"
+    spoke = await zygote.launch(spec_of(directory, "calls"), entry=subjects.ENTRY)
+    try:
+        async with (
+            subjects.plain_spoke(plain),
+            grpc.aio.insecure_channel(f"unix:{plain}") as plain_channel,
+            grpc.aio.insecure_channel(f"unix:{spoke.socket_path}") as spoke_channel,
+        ):
+            sides: list[tuple[spoke_pb2_grpc.SpokeServiceAsyncStub, list[float]]] = [
+                (spoke_pb2_grpc.SpokeServiceStub(plain_channel), found.plain),
+                (spoke_pb2_grpc.SpokeServiceStub(spoke_channel), found.spoke),
+            ]
+            for first in range(-WARM_UP, count, _BLOCK):
+                # Whoever comes second finds the caches warm, so it is the other's turn each time.
+                sides.reverse()
+                for stub, seconds in sides:
+                    for number in range(first, first + _BLOCK):
+                        began = time.perf_counter()
+                        await spoke_call(stub, number)
+                        if first >= 0:
+                            seconds.append(time.perf_counter() - began)
+    finally:
+        await spoke.kill()
+    return found
+
+
 async def at_once(zygote: Zygote, directory: Path, count: int) -> float:
     """Return the seconds until all of many spokes that were asked for at once have answered."""
     specs = [spec_of(directory, f"at-once-{number}") for number in range(count)]
@@ -113,8 +149,8 @@ async def idle(zygote: Zygote, directory: Path, count: int) -> Idle:
         forks = [spoke.pid for spoke in spokes]
         around = processes_naming(directory)
         zygotes = list(zygote.pids)
-        pss = sum(kibibytes(pid, "Pss") for pid in (*forks, *around, *zygotes)) / _MEBIBYTE
-        private = sum(kibibytes(pid, "Private_Clean", "Private_Dirty") for pid in (*forks, *around)) / _MEBIBYTE
+        pss = sum(subjects.memory_of(pid).proportional for pid in (*forks, *around, *zygotes))
+        private = sum(subjects.memory_of(pid).private for pid in (*forks, *around))
         return Idle(pss=pss, private=private / count)
     finally:
         await asyncio.gather(*(spoke.kill() for spoke in spokes))
@@ -141,20 +177,17 @@ def processes_naming(directory: Path) -> list[int]:
     return sorted(named | {pid for pid, parent in parents.items() if parent in named})
 
 
-def kibibytes(pid: int, *names: str) -> int:
-    """Sum fields of `/proc/PID/smaps_rollup`."""
-    rows = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
-    return sum(int(row[1]) for row in rows if row[0].rstrip(":") in names)
-
-
 async def run(directory: Path) -> list[Figure]:
-    """Take every measurement, and return the figures."""
+    """Take every measurement of spokes, and return the figures."""
     async with Zygote(renew_after_forks=10_000) as zygote:
         started = await starts(zygote, directory, STARTS)
+        called = await calls(zygote, directory, CALLS)
         together = await at_once(zygote, directory, AT_ONCE)
         resting = await idle(zygote, directory, IDLE)
     plain, cold, warm = (median(milliseconds(seconds)) for seconds in (started.plain, started.cold, started.warm))
+    direct, inside = (median(milliseconds(seconds)) for seconds in (called.plain, called.spoke))
     return [
+        Figure("call into a warm spoke, median", inside, "ms", direct, aim="ratio ≤ 1.05"),
         Figure("cold start to first RPC, median", cold, "ms", plain),
         Figure("warm start to first RPC, median", warm, "ms", plain, aim="≤ 35 ms, ratio ≤ 0.4"),
         Figure(
@@ -164,24 +197,3 @@ async def run(directory: Path) -> list[Figure]:
         Figure("idle spoke, private with its holder", resting.private, "MiB", aim="≤ 6 MiB"),
         Figure(f"{IDLE} idle spokes and the zygote, PSS", resting.pss, "MiB", aim="≤ 1,430 MiB"),
     ]
-
-
-def conditions(found: Sequence[Figure], seconds: float) -> str:
-    """Say how much the figures stand on."""
-    return (
-        f"{len(found)} figures of {STARTS} starts in each way, {seconds:.0f} s. "
-        "Baseline: the same server in a new interpreter without a sandbox."
-    )
-
-
-def main() -> None:
-    """Measure, print and write."""
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sg") as directory:
-        found = asyncio.run(run(Path(directory)))
-    Console(width=120).print(table(found, conditions(found, time.monotonic() - began)))
-    write(found, OUTPUT)
-
-
-if __name__ == "__main__":
-    main()

@@ -32,9 +32,10 @@ _STOP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a process takes, in MiB: resident, and the part that it shares with nobody."""
+    """What a process takes, in MiB: resident, with its share of what others share, and what it shares with nobody."""
 
     resident: float
+    proportional: float
     private: float
 
 
@@ -46,6 +47,7 @@ def memory_of(pid: int) -> Memory:
         kibibytes[name] = int(rest.split()[0])
     return Memory(
         resident=kibibytes["Rss"] / 1024,
+        proportional=kibibytes["Pss"] / 1024,
         private=(kibibytes["Private_Clean"] + kibibytes["Private_Dirty"]) / 1024,
     )
 

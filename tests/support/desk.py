@@ -21,19 +21,22 @@ from spokegate.v1 import spoke_pb2_grpc
 from sqlalchemy import Engine, text
 
 from hub.errors import SpokegateError, SpokeUnavailable
+from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.consent import Prompts, Question, Yes
 from hub.mediation.kept import KeptLabels
-from hub.mediation.mediator import Delivered, Limits, Mediator
+from hub.mediation.mediator import Limits, Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
+from hub.spokes.egress.connector import EgressConnector
+from hub.spokes.egress.proxy import Connects
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, RegisteredApp, Registry
 from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
 from hub.spokes.wire import Wire
 from hub.store.audit import AuditLog
 from hub.store.data_labels import DataLabelStore
-from hub.store.database import URL, open_database
+from hub.store.database import open_database
 from hub.store.grants import Grant, GrantStore
 from spoke_runner.sdk import App
 from spoke_runner.sdk.run import run
@@ -53,6 +56,7 @@ class Desk:
     grants: GrantStore
     audit: AuditLog
     engine: Engine
+    kept: KeptLabels
     session: SessionState
 
     async def invoke(
@@ -108,7 +112,7 @@ class LocalSpokes:
         self._servers: list[grpc.aio.Server] = []
         self._starting = asyncio.Lock()
 
-    async def acquire(self, app: RegisteredApp, *, user: str, session: str) -> Spoke:
+    async def acquire(self, app: RegisteredApp, *, user: str, session: str, connects: Connects) -> Spoke:
         if app.name not in self._apps:
             raise SpokeUnavailable(f"{app.name}: has no code")
         # Calls that come at once share the one spoke that is started.
@@ -154,7 +158,8 @@ async def desk(
     installed: Sequence[Installed],
     code: Mapping[str, App],
     pdp: FakePdp | None = None,
-    location: Path | URL | None = None,
+    connector: EgressConnector | None = None,
+    location: Path | str | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
@@ -176,10 +181,11 @@ async def desk(
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
+            connector=connector or EgressConnector(),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))
-        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, session)
+        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, kept, session)
 
 
 def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any) -> Grant:

@@ -20,7 +20,7 @@ from spokegate.v1 import decision_pb2, hub_pb2, hub_pb2_grpc
 
 from hub.app import Hub, serve
 from hub.client import Answer, HubClient, HubError, Session
-from hub.config import PROJECT_ROOT, AppConfig, ClientConfig, Config, LimitsConfig
+from hub.config import PROJECT_ROOT, AppConfig, ClientConfig, Config, EgressConfig, LimitsConfig
 from tests.support.apps import APPS
 
 POLICIES = PROJECT_ROOT / "policies"
@@ -112,6 +112,7 @@ def configured(
     *apps: AppConfig | Path,
     policies: tuple[Path, ...] = (POLICIES,),
     users: Iterable[str] = ("alice",),
+    egress: EgressConfig = EgressConfig(),  # noqa: B008 - frozen
     **limits: Any,
 ) -> Config:
     """Return a configuration with everything it keeps below a directory."""
@@ -121,6 +122,7 @@ def configured(
         policies=policies,
         apps=tuple(item if isinstance(item, AppConfig) else app(item) for item in apps),
         clients=tuple(ClientConfig(user=user, socket=f"{user}.sock") for user in users),
+        egress=egress,
         limits=LimitsConfig(**{"call_seconds": 20.0, "prompt_seconds": 5.0, "decision_seconds": 5.0, **limits}),
     )
 

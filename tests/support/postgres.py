@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL
 
 from hub.store.database import url_of
 
@@ -51,18 +50,18 @@ class PostgreSQL:
         with (self.directory / "data" / "postgresql.conf").open("a") as file:
             file.write(f"{_SETTINGS}unix_socket_directories='{self.directory}'\n")
 
-    def new_database(self) -> URL:
+    def new_database(self) -> str:
         """Make an empty database, and return its URL."""
         self._made += 1
         name = f"test_{self._made}"
-        engine = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT")
+        engine = create_engine(url_of(self._url("postgres")), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
         engine.dispose()
         return self._url(name)
 
-    def _url(self, database: str) -> URL:
-        return url_of(f"postgresql://spokegate@/{database}?host={self.directory}")
+    def _url(self, database: str) -> str:
+        return f"postgresql://spokegate@/{database}?host={self.directory}"
 
     def _run(self, program: str, *arguments: str) -> None:
         line = [*self._owner, str(self._programs / program), "--pgdata", str(self.directory / "data"), *arguments]

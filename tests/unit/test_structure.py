@@ -27,13 +27,15 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 # What every layer may use; these import nothing of the hub but each other.
 FOUNDATION = frozenset({"errors", "config", "yaml_document"})
-# The configuration states names and labels in the manifest's words.
-EXCEPTIONS = {("hub/config.py", "hub.spokes.manifest")}
+# The configuration states names and labels in the manifest's words, and addresses in the connector's.
+EXCEPTIONS = {("hub/config.py", "hub.spokes.manifest"), ("hub/config.py", "hub.spokes.egress")}
 
 ONLY_PLACE = {
     "opa_client": "hub/mediation/pdp.py",
     "sqlalchemy": "hub/store/",
     "openai": "hub/model/",
+    "h11": "hub/spokes/egress/",
+    "idna": "hub/spokes/egress/",
 }
 SDK_MAY_IMPORT = ("grpc", "grpc_health.v1", "google.protobuf", "spokegate.v1", "spoke_runner.sdk")
 

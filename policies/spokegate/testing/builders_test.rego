@@ -35,9 +35,16 @@ by_user := patched(by_spoke, {
 	"/context/hop": 0,
 })
 
-reader := {"name": "reader", "trust": "unreviewed", "clearance": [], "digest": "sha256:r", "asks": ["archive.find"]}
+reader := {
+	"name": "reader",
+	"trust": "unreviewed",
+	"clearance": [],
+	"digest": "sha256:r",
+	"asks": ["archive.find"],
+	"egress": [],
+}
 
-archive := {"name": "archive", "trust": "reviewed", "clearance": [], "digest": "sha256:f", "asks": []}
+archive := {"name": "archive", "trust": "reviewed", "clearance": [], "digest": "sha256:f", "asks": [], "egress": []}
 
 find := {
 	"name": "find",
@@ -46,6 +53,22 @@ find := {
 	"control_arguments": [],
 	"labels": {"confidentiality": [], "integrity": []},
 }
+
+# METADATA
+# title: Access request to connect
+# description: The app "reader", which is reviewed here, wants to connect to the host that its manifest declares.
+to_connect := patched(by_spoke, {
+	"/action/name": "connect",
+	"/subject/app/trust": "reviewed",
+	"/subject/app/egress": ["api.example.org:443"],
+	"/resource": {"type": "host", "id": "api.example.org:443", "host": {
+		"name": "api.example.org",
+		"port": 443,
+		"scheme": "connect",
+		"origin": "untrusted:api.example.org:443",
+	}},
+	"/arguments": {"method": "CONNECT"},
+})
 
 # METADATA
 # title: Own function

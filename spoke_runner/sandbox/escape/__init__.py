@@ -7,7 +7,15 @@ Invariants:
     * No act does lasting harm where it comes through: what it makes it removes, and what would harm has no control.
 """
 
-from spoke_runner.sandbox.escape import acts_files, acts_kernel, acts_network, acts_processes, acts_resources
+from spoke_runner.sandbox.escape import (
+    acts_egress,
+    acts_files,
+    acts_kernel,
+    acts_network,
+    acts_processes,
+    acts_programs,
+    acts_resources,
+)
 from spoke_runner.sandbox.escape.kit import ACTS, DONE, PLAIN, ROOT, Act, attempt
 
 __all__ = [
@@ -16,10 +24,12 @@ __all__ = [
     "PLAIN",
     "ROOT",
     "Act",
+    "acts_egress",
     "acts_files",
     "acts_kernel",
     "acts_network",
     "acts_processes",
+    "acts_programs",
     "acts_resources",
     "attempt",
 ]

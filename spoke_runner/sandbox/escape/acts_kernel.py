@@ -116,13 +116,13 @@ def run_code(code: bytes) -> None:
         raise OSError(errno.ENOSYS, "the kernel has no such entry")
 
 
-@act(control="the kernel may have no such entry", ends_spoke=True)
+@act(control="the kernel may have no such entry", ends_spoke=True, machine="x86_64")
 def foreign_syscall(world: World) -> None:
     """Ask for the pid through the 32-bit entry."""
     run_code(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
 
 
-@act(control="the kernel may have no such entry", ends_spoke=True)
+@act(control="the kernel may have no such entry", ends_spoke=True, machine="x86_64")
 def x32_syscall(world: World) -> None:
     """Ask for the pid by its x32 number."""
     run_code(b"\xb8\x27\x00\x00\x40\x0f\x05\xc3")
@@ -155,7 +155,7 @@ def make_descriptor_tables(world: World) -> None:
     syscall("io_setup", 1, ctypes.byref(context))
 
 
-@act()
+@act(machine="x86_64")
 def change_segments(world: World) -> None:
     syscall("modify_ldt", 0, ctypes.create_string_buffer(16), 16)
 
@@ -167,7 +167,7 @@ def set_clock(world: World) -> None:
 
 @act(control="would load code into the kernel")
 def load_module(world: World) -> None:
-    checked(LIBC.syscall(ctypes.c_long(313), 0, b"", 0))
+    syscall("finit_module", 0, b"", 0)
 
 
 @act(control="would restart the host")
@@ -175,7 +175,7 @@ def restart_host(world: World) -> None:
     checked(LIBC.reboot(0x0000_0000))
 
 
-@act(control="not every kernel has it")
+@act(control="not every kernel has it", machine="x86_64")
 def port_access(world: World) -> None:
     checked(LIBC.ioperm(ctypes.c_ulong(0x80), ctypes.c_ulong(1), 1))
     checked(LIBC.ioperm(ctypes.c_ulong(0x80), ctypes.c_ulong(1), 0))

@@ -50,7 +50,7 @@ def send_datagram_by_socketpair(world: World) -> None:
 
 @act()
 def socket_with_high_bits(world: World) -> None:
-    os.close(syscall("socket", socket.AF_INET | (1 << 40), socket.SOCK_STREAM, 0))
+    os.close(syscall("socket", AF_NETLINK | (1 << 40), socket.SOCK_RAW, 0))
 
 
 @act(control=ROOT)
@@ -82,7 +82,9 @@ def listen_on_tcp(world: World) -> None:
 
 @act()
 def connect_tcp_by_ipv6(world: World) -> None:
-    socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as end:
+        end.settimeout(2)
+        end.connect(("::ffff:127.0.0.1", world["tcp"]))
 
 
 @act()

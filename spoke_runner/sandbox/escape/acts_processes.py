@@ -71,7 +71,7 @@ def pidfd_of_other(world: World) -> None:
     os.close(os.pidfd_open(world["victim"]))
 
 
-@act()
+@act(given=("programs",))
 def fork(world: World) -> None:
     pid = os.fork()
     if pid == 0:
@@ -79,7 +79,7 @@ def fork(world: World) -> None:
     os.waitpid(pid, 0)
 
 
-@act()
+@act(given=("command",))
 def execute(world: World) -> None:
     os.execv(sys.executable, [sys.executable, "-c", "pass"])
 
@@ -169,7 +169,7 @@ def pin_other(world: World) -> None:
 
 @act()
 def tgkill_other(world: World) -> None:
-    checked(LIBC.syscall(ctypes.c_long(234), world["victim"], world["victim"], int(signal.SIGCONT)))
+    syscall("tgkill", world["victim"], world["victim"], int(signal.SIGCONT))
 
 
 @act()
@@ -215,7 +215,7 @@ def become_root(world: World) -> None:
     os.setresuid(0, 0, 0)
 
 
-@act()
+@act(given=("programs",))
 def clone_process(world: World) -> None:
     pid = syscall("clone", int(signal.SIGCHLD), 0, 0, 0, 0)
     if pid == 0:

@@ -7,8 +7,10 @@ import errno
 import fcntl
 import mmap
 import os
+import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from spoke_runner.sandbox.escape.kit import LIBC, World, act, checked, syscall
@@ -57,9 +59,14 @@ def system_v_semaphore(world: World) -> None:
 
 @act()
 def posix_queue(world: World) -> None:
-    create, name = os.O_CREAT | os.O_RDWR, b"spokegate-" + str(os.getpid()).encode()
-    os.close(syscall("mq_open", name, create, 0o600, None))
-    checked(LIBC.syscall(ctypes.c_long(241), name))
+    # landlock refuses to open it when it is made already, and a queue counts against its user until it is unlinked. So
+    # it is, whatever happened; and all runs of a user have one name for it, so the next mends what the last has left.
+    name = f"spokegate-{os.getuid()}".encode()
+    try:
+        os.close(syscall("mq_open", name, os.O_CREAT | os.O_RDWR, 0o600, None))
+    finally:
+        with suppress(OSError):
+            syscall("mq_unlink", name)
 
 
 @act()
@@ -108,12 +115,17 @@ def thread_bomb(world: World) -> None:
             thread.join()
 
 
+def _child() -> int:
+    """Fork past the libraries, of which gRPC would wait for its threads first."""
+    return syscall("clone", int(signal.SIGCHLD), 0, 0, 0, 0)
+
+
 @act(bomb=True)
 def process_bomb(world: World) -> None:
     children: list[int] = []
     try:
         for _ in range(world["bomb"]["threads"]):
-            pid = os.fork()
+            pid = _child()
             if pid == 0:
                 os._exit(0)
             children.append(pid)
@@ -218,3 +230,24 @@ def entry_bomb(world: World) -> None:
     finally:
         for path in made:
             path.unlink(missing_ok=True)
+
+
+@act(bomb=True, ends_spoke=True)
+def memory_bomb_by_children(world: World) -> None:
+    """Hold in sum what no process may hold alone, each of them within its limit."""
+    children: list[int] = []
+    try:
+        for _ in range(world["bomb"]["children"]):
+            pid = _child()
+            if pid == 0:
+                with mmap.mmap(
+                    -1, world["bomb"]["child_mib"] * MEBIBYTE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+                ) as held:
+                    for offset in range(0, len(held), mmap.PAGESIZE):
+                        held[offset] = 1
+                    time.sleep(3.0 if world["inside"] else 0.0)
+                os._exit(0)
+            children.append(pid)
+    finally:
+        for pid in children:
+            os.waitpid(pid, 0)

@@ -30,9 +30,11 @@ SYSCALLS: Final = {
         "modify_ldt": 154,
         "syslog": 103,
         "mq_open": 240,
+        "mq_unlink": 241,
         "add_key": 248,
         "keyctl": 250,
         "tkill": 200,
+        "tgkill": 234,
         "io_setup": 206,
         "inotify_init1": 294,
         "rt_sigqueueinfo": 129,
@@ -42,8 +44,40 @@ SYSCALLS: Final = {
         "setns": 308,
         "process_vm_readv": 310,
         "kcmp": 312,
+        "finit_module": 313,
         "bpf": 321,
+        "execveat": 322,
         "userfaultfd": 323,
+        "fsopen": 430,
+        "open_tree": 428,
+        "clone3": 435,
+        "pidfd_getfd": 438,
+        "process_madvise": 440,
+        "memfd_secret": 447,
+    },
+    "aarch64": {
+        "socket": 198,
+        "clone": 220,
+        "syslog": 116,
+        "mq_open": 180,
+        "mq_unlink": 181,
+        "add_key": 217,
+        "keyctl": 219,
+        "tkill": 130,
+        "tgkill": 131,
+        "io_setup": 0,
+        "inotify_init1": 26,
+        "rt_sigqueueinfo": 138,
+        "perf_event_open": 241,
+        "prlimit64": 261,
+        "name_to_handle_at": 264,
+        "setns": 268,
+        "process_vm_readv": 270,
+        "kcmp": 272,
+        "finit_module": 273,
+        "bpf": 280,
+        "execveat": 281,
+        "userfaultfd": 282,
         "fsopen": 430,
         "open_tree": 428,
         "clone3": 435,
@@ -65,6 +99,7 @@ class Act:
         ends_spoke: Being stopped is the end of the spoke, so it gets one of its own.
         bomb: It uses something up; the answer is what its limit says, and other walls have no part in it.
         open_at: The levels that do not stop it, which `docs/sandbox.md` names.
+        given: What gives it to an app that asks for it in its manifest: `egress` or `programs`.
     """
 
     name: str
@@ -73,18 +108,30 @@ class Act:
     ends_spoke: bool
     bomb: bool
     open_at: tuple[str, ...]
+    given: tuple[str, ...]
+
+    def tried_with(self, profile: str) -> bool:
+        """Return whether it is hostile in a spoke of a profile, and not what the profile is for."""
+        return not set(self.given) & set(profile.split("-"))
 
 
 ACTS: Final[dict[str, Act]] = {}
 
 
 def act(
-    *, control: str = PLAIN, ends_spoke: bool = False, bomb: bool = False, open_at: tuple[str, ...] = ()
+    *,
+    control: str = PLAIN,
+    ends_spoke: bool = False,
+    bomb: bool = False,
+    open_at: tuple[str, ...] = (),
+    given: tuple[str, ...] = (),
+    machine: str = "",
 ) -> Callable[[Deed], Deed]:
-    """Register an act under its function's name."""
+    """Register an act under its function's name; one that is only for some machine, on that one."""
 
     def register(deed: Deed) -> Deed:
-        ACTS[deed.__name__] = Act(deed.__name__, deed, control, ends_spoke, bomb, open_at)
+        if machine in ("", platform.machine()):
+            ACTS[deed.__name__] = Act(deed.__name__, deed, control, ends_spoke, bomb, open_at, given)
         return deed
 
     return register

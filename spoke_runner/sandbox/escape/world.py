@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox.errors import SandboxUnavailable
 from spoke_runner.sandbox.escape.kit import World
-from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, SOCKET_DIR, STRICT
+from spoke_runner.sandbox.host_programs import find_host_programs
+from spoke_runner.sandbox.places import APP_DIR, DATA_DIR, PROXY_PORT, SOCKET_DIR, STRICT
 from spoke_runner.sandbox.spec import Limits, SandboxSpec
 
 _MIB: Final = 1 << 20
@@ -33,6 +36,8 @@ _BOMB: Final = {
     "temporary_mib": 24,
     "disk_mib": 12,
     "entries": 2300,
+    "children": 4,
+    "child_mib": 60,
 }
 _SETUID_PROGRAMS: Final = ("/usr/bin/su", "/bin/su", "/usr/bin/passwd", "/usr/bin/mount")
 
@@ -53,6 +58,7 @@ def world_outside(root: Path) -> Iterator[World]:
         (outside / name).chmod(0o666)
     with ExitStack() as stack:
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        elsewhere = stack.enter_context(_server_at_the_proxys_port())
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
         streams, packets, datagrams = socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM
@@ -96,12 +102,31 @@ def world_outside(root: Path) -> Iterator[World]:
             "namespace": namespace,
             "descriptor": secret,
             "tcp": tcp.getsockname()[1],
+            "elsewhere": elsewhere.getsockname()[0],
+            "loader": _loader_of("/bin/sh"),
             "udp": udp.getsockname()[1],
             "abstract": root.name,
             **{name: str(root / f"{name}.sock") for name in (*names, "unix_datagram")},
             "log_fd": nothing,
             "bomb": _BOMB,
         }
+
+
+def _server_at_the_proxys_port() -> socket.socket:
+    """Return a server at the port to which a spoke with egress may connect, at an address that is not the proxy's."""
+    for last in range(2, 250):
+        with suppress(OSError):
+            return socket.create_server((f"127.77.0.{last}", PROXY_PORT))
+    raise OSError(errno.EADDRINUSE, "no loopback address is free")
+
+
+def _loader_of(program: str) -> str:
+    """Return what loads a program; the program, where it is none that a spoke could be given."""
+    try:
+        (found,) = find_host_programs([program])
+    except SandboxUnavailable:
+        return program
+    return str(found.loader or program)
 
 
 def seen_from_inside(world: World, spec: SandboxSpec) -> World:

@@ -1,28 +1,33 @@
 """The first stage of a spoke: what runs inside the namespaces before, and around, the app.
 
 It reads its set-up from stdin, seals itself, tries whether the seal holds, reports, and waits for the go of the
-launcher, which looks at it from outside meanwhile. Only then is the app's code imported and served.
+launcher, which looks at it from outside meanwhile. Only then is the app's code imported and served, or its program
+executed in the place of this one.
 
 Invariants:
     * No app code runs before the go, and the go cannot come from inside: it is a byte on a pipe that only the launcher
       can write to. A launcher that dies closes the pipe, which ends the spoke.
     * When the app's code runs, the only descriptors are stdin (empty), stdout and stderr (pipes to the hub) and the
       report pipe, which is closed once the spoke is ready. What an app may write to that pipe only concerns itself.
+    * A program that is executed gets no report pipe, and of the environment what the set-up names.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from spoke_runner.sandbox.inside.canaries import try_all
 from spoke_runner.sandbox.inside.kernel import LayerMissing
+from spoke_runner.sandbox.inside.reaper import stay_as_reaper
 from spoke_runner.sandbox.inside.seal import REPORT_FD, arrive, seal
 
 _MAX_SETUP_BYTES: Final = 65536
 _NO_GO: Final = 3
+_NO_PROGRAM: Final = 126
 
 
 def main(*, pid: int = 1) -> None:
@@ -39,7 +44,7 @@ def main(*, pid: int = 1) -> None:
     except LayerMissing as missing:
         _report(setup, {"missing": {"layer": missing.layer, "why": missing.why, "mend": missing.mend}})
         sys.exit(_NO_GO)
-    canaries = try_all(setup["level"], proc=setup["proc"], pid=pid)
+    canaries = try_all(setup, landlock_abi=landlock_abi, pid=pid)
     _report(
         setup,
         {
@@ -53,7 +58,26 @@ def main(*, pid: int = 1) -> None:
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+    if setup["reaper"] and setup["level"] == "strict":
+        # Elsewhere it would be no first process, and with it nothing would end.
+        stay_as_reaper()
+    if setup["command"] is not None:
+        _execute(setup["command"])
     _serve(setup)
+
+
+def _execute(command: dict[str, Any]) -> NoReturn:
+    """Put the app's program in the place of this one."""
+    os.set_inheritable(REPORT_FD, False)
+    # What Python ignores would stay ignored.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    words = command["words"]
+    try:
+        os.execve(words[0], words, command["environment"])  # noqa: S606 - its words come from the launcher
+    except OSError as error:
+        print(f"{words[0]} cannot be executed: {error.strerror}", file=sys.stderr)
+    sys.exit(_NO_PROGRAM)
 
 
 def _serve(setup: dict[str, Any]) -> None:

@@ -17,20 +17,26 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from spoke_runner.sandbox.inside.kernel import LIBC, checked, syscall
+from spoke_runner.sandbox.inside.landlock import NET_ABI
 from spoke_runner.sandbox.inside.seal import REPORT_FD
+from spoke_runner.sandbox.places import PROXY_HOST
 
 DONE: Final = "done"
 _CLEAN: Final = ("clean",)
+_DONE: Final = (DONE,)
 _EPERM: Final = ("EPERM",)
 _CLONE_NEWUSER: Final = 0x1000_0000
 _PTRACE_ATTACH: Final = 16
 _NO_PID: Final = 2**22 - 1
 _IO_URING_SETUP: Final = 425
 _AF_VSOCK: Final = 40
+_IPPROTO_MPTCP: Final = 262
+_NO_PORT: Final = 1
 _FDS_TO_LOOK_AT: Final = 256
+_CLONE_NUMBERS: Final = {"x86_64": 56, "aarch64": 220}
 
 
 def _read_outside() -> None:
@@ -50,9 +56,9 @@ def _write_outside() -> None:
     os.close(os.open("/opt/canary", os.O_WRONLY | os.O_CREAT, 0o600))
 
 
-def _socket(family: int, kind: int) -> Callable[[], None]:
+def _socket(family: int, kind: int, protocol: int = 0) -> Callable[[], None]:
     def act() -> None:
-        socket.socket(family, kind).close()
+        socket.socket(family, kind, protocol).close()
 
     return act
 
@@ -62,17 +68,43 @@ def _connect() -> None:
         end.connect("/run/spoke/canary")
 
 
+def _connect_elsewhere() -> None:
+    # Nobody listens there. Without landlock the answer is that of the empty namespace.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as end:
+        end.connect((PROXY_HOST, _NO_PORT))
+
+
 def _unshare() -> None:
     checked(LIBC.unshare(_CLONE_NEWUSER))
 
 
 def _fork() -> None:
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         os._exit(0)
+    os.waitpid(child, 0)
 
 
 def _execute() -> None:
     os.execv("/canary", ["/canary"])  # noqa: S606 - it is to fail, and no such program exists
+
+
+def _execute_written() -> None:
+    # What the spoke may write it may not execute, where it may execute something. An empty file is no program.
+    path = "./.canary"  # in the data directory, where the first stage stands
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o700))
+    try:
+        os.execv(path, [path])  # noqa: S606 - it is to fail
+    finally:
+        os.unlink(path)  # noqa: PTH108 - pathlib would be the heaviest import before the seal
+
+
+def _clone_into_namespace() -> None:
+    # Where children may be made at all, this is what keeps them in.
+    child = checked(LIBC.syscall(ctypes.c_long(_CLONE_NUMBERS[os.uname().machine]), ctypes.c_long(_CLONE_NEWUSER | 17)))
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def _ptrace() -> None:
@@ -120,7 +152,7 @@ def _alone() -> str:
 
 
 def _environment() -> str:
-    return "clean" if not os.environ else "variables"
+    return " ".join(f"{name}={value}" for name, value in sorted(os.environ.items())) or "clean"
 
 
 def _descriptors() -> str:
@@ -134,6 +166,8 @@ def _descriptors() -> str:
 
 
 _ALONE: Final = "alone"
+_ENVIRONMENT: Final = "environment"
+_CONNECT_ELSEWHERE: Final = "connect_elsewhere"
 _ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], str | None]]]] = {
     "read_outside": (("ENOENT", "EACCES"), _read_outside),
     "read_ungranted": (("EACCES",), _read_ungranted),
@@ -142,10 +176,15 @@ _ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], str | None]]]] = {
     "socket_inet": (_EPERM, _socket(socket.AF_INET, socket.SOCK_STREAM)),
     "socket_vsock": (_EPERM, _socket(_AF_VSOCK, socket.SOCK_STREAM)),
     "socket_datagram": (_EPERM, _socket(socket.AF_UNIX, socket.SOCK_DGRAM)),
+    "socket_multipath": (_EPERM, _socket(socket.AF_INET, socket.SOCK_STREAM, _IPPROTO_MPTCP)),
+    "socket_inet_datagram": (_EPERM, _socket(socket.AF_INET, socket.SOCK_DGRAM)),
     "connect": (_EPERM, _connect),
+    _CONNECT_ELSEWHERE: ((), _connect_elsewhere),  # what is expected depends on the kernel's landlock
     "new_namespace": (_EPERM, _unshare),
     "fork": (_EPERM, _fork),
     "execute": (_EPERM, _execute),
+    "execute_written": (("EACCES",), _execute_written),
+    "clone_into_namespace": (_EPERM, _clone_into_namespace),
     "ptrace": (_EPERM, _ptrace),
     "kill": (_EPERM, _kill),
     "mount": (_EPERM, _mount),
@@ -156,38 +195,67 @@ _ACTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], str | None]]]] = {
     "name_other_process": (_EPERM, _name_other),
     "change_mode": (_EPERM, _change_mode),
     _ALONE: ((), _alone),  # what is expected depends on the way of the start
-    "environment": (_CLEAN, _environment),
+    _ENVIRONMENT: (_CLEAN, _environment),
     "descriptors": (_CLEAN, _descriptors),
 }
 
 _ONLY_AT: Final = {_ALONE: "strict", "name_other_process": "no-userns", "change_mode": "no-userns"}
+_ONLY_WITH: Final = {
+    "socket_multipath": ("egress",),
+    "socket_inet_datagram": ("egress",),
+    _CONNECT_ELSEWHERE: ("egress",),
+    "execute_written": ("programs", "command"),
+    "clone_into_namespace": ("programs",),
+}
+# What a profile gives is tried too: a spoke that has less than its profile is not what it says either.
+_GIVEN: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "egress": {"socket_inet": _DONE, "connect": ("ENOENT",)},
+    "command": {"execute": ("ENOENT",)},
+    "programs": {"fork": _DONE, "execute": ("ENOENT",), "kill": _DONE},
+}
 
 
-def names(level: str, *, proc: bool = True) -> tuple[str, ...]:
+def names(level: str, *, proc: bool = True, profile: str = "plain") -> tuple[str, ...]:
     """Return the names of all acts that are tried at a level, in their order."""
     if level == "none":
         return ()
     # Without a /proc nothing is left that is shown and not granted, but for the root directory itself.
     left_out = set() if proc else {"read_ungranted"}
+    left_out |= {name for name, parts in _ONLY_WITH.items() if not _parts(profile) & set(parts)}
     return tuple(name for name in _ACTS if _ONLY_AT.get(name, level) == level and name not in left_out)
 
 
-def try_all(level: str, *, proc: bool = True, pid: int = 1) -> list[tuple[str, tuple[str, ...], str]]:
+def try_all(setup: dict[str, Any], *, landlock_abi: int, pid: int = 1) -> list[tuple[str, tuple[str, ...], str]]:
     """Try every act of a level; return its name, what should be answered, and what was.
 
     Args:
-        level: The level.
-        proc: Whether there is a `/proc`.
+        setup: What the first stage was told.
+        landlock_abi: The version of landlock that is in force.
         pid: The pid that this process should have where it has a pid namespace.
     """
-    return list(_try_each(names(level, proc=proc), pid))
+    profile = setup["profile"]
+    environment = " ".join(f"{name}={value}" for name, value in sorted(setup["environment"].items()))
+    expected: dict[str, tuple[str, ...]] = {
+        _ALONE: (f"pid {pid} of 0",),
+        _CONNECT_ELSEWHERE: ("EACCES" if landlock_abi >= NET_ABI else "ECONNREFUSED",),
+    }
+    if environment:
+        expected[_ENVIRONMENT] = (environment,)
+    for part in _parts(profile):
+        expected |= _GIVEN.get(part, {})
+    return list(_try_each(names(setup["level"], proc=setup["proc"], profile=profile), expected))
 
 
-def _try_each(wanted: tuple[str, ...], pid: int) -> Iterator[tuple[str, tuple[str, ...], str]]:
+def _parts(profile: str) -> frozenset[str]:
+    return frozenset(profile.split("-"))
+
+
+def _try_each(
+    wanted: tuple[str, ...], otherwise: dict[str, tuple[str, ...]]
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
     for name in wanted:
         expected, act = _ACTS[name]
-        if name == _ALONE:
-            expected = (f"pid {pid} of 0",)
+        expected = otherwise.get(name, expected)
         try:
             answer = act() or DONE
         except OSError as error:

@@ -1,13 +1,19 @@
 """Landlock: which files the process may touch at all, whatever the mounts show it.
 
-Every right that the kernel's version knows is handled, so what is not granted below is refused: run a program, make a
-symbolic link, a device or a fifo (a hub that later walks the data must meet only files and directories), use a device's
-ioctl, connect or listen on TCP, signal or reach by an abstract socket a process outside.
+Every right that the kernel's version knows is handled, so what is not granted below is refused: run a program that is
+not listed, make a symbolic link, a device or a fifo (a hub that later walks the data must meet only files and
+directories), use a device's ioctl, listen on TCP or connect to any port but the proxy's, signal or reach by an abstract
+socket a process outside.
 
 A right that a kernel's version cannot handle is granted without a word, so the floor is the version below which another
 layer would be alone. At ABI 2 (kernel 5.19) those are: truncation (3), of files that are mounted read-only anyway; TCP
 (4), which the seccomp filter and the empty network namespace refuse; ioctls of devices (5), of which there are four
 harmless ones; signals and abstract sockets (6), which the pid and network namespaces end. The report names the version.
+A spoke with egress may connect, so below ABI 4 it may connect to any port: of a network namespace with a loopback in it
+and nothing else, where nobody listens but the hub's proxy and the spoke itself.
+
+The right to execute is asked for by `execve`, and by nothing else: a granted loader will map any file that may be read
+and run it. What runs so is behind the same landlock and the same filter as whoever started it.
 
 Invariants:
     * Nothing is granted that the set-up does not name.
@@ -32,7 +38,9 @@ _ADD_RULE: Final = 445
 _RESTRICT_SELF: Final = 446
 _VERSION_FLAG: Final = 1
 _PATH_BENEATH: Final = 1
+_NET_PORT: Final = 2
 
+_EXECUTE: Final = 1 << 0
 _WRITE_FILE: Final = 1 << 1
 _READ_FILE: Final = 1 << 2
 _READ_DIR: Final = 1 << 3
@@ -45,14 +53,16 @@ _REFER: Final = 1 << 13
 _TRUNCATE: Final = 1 << 14
 
 _HANDLED_BITS: Final = {2: 14, 3: 15, 4: 15, 5: 16}  # the rights of files that each ABI knows
-_NET_ABI: Final = 4
+NET_ABI: Final = 4
 _NET_BIND_AND_CONNECT_TCP: Final = 0b11
+_NET_CONNECT_TCP: Final = 0b10
 _SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11
 _SCOPE_ABI: Final = 6
 
 _GRANTS: Final = {
     "list": _READ_DIR,
     "read": _READ_FILE | _READ_DIR,
+    "execute": _READ_FILE | _EXECUTE,
     "write": _READ_FILE
     | _READ_DIR
     | _WRITE_FILE
@@ -66,7 +76,7 @@ _GRANTS: Final = {
     "read_device": _READ_FILE,
     "write_device": _READ_FILE | _WRITE_FILE,
 }
-_FILE_RIGHTS: Final = _READ_FILE | _WRITE_FILE | _TRUNCATE
+_FILE_RIGHTS: Final = _EXECUTE | _READ_FILE | _WRITE_FILE | _TRUNCATE
 
 
 class _Ruleset(ctypes.Structure):
@@ -77,6 +87,10 @@ class _PathBeneath(ctypes.Structure):
     _pack_ = 1
     _layout_ = "ms"
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+class _NetPort(ctypes.Structure):
+    _fields_ = (("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64))
 
 
 def version(minimum: int = MINIMUM_ABI) -> int:
@@ -103,12 +117,13 @@ def version(minimum: int = MINIMUM_ABI) -> int:
     return abi
 
 
-def restrict(grants: dict[str, list[str]], *, minimum: int = MINIMUM_ABI) -> int:
+def restrict(grants: dict[str, list[str]], *, minimum: int = MINIMUM_ABI, port: int | None = None) -> int:
     """Grant the given paths, refuse everything else, for good; return the ABI that was used.
 
     Args:
-        grants: Paths by kind: list, read, write, listen, read_device, write_device.
+        grants: Paths by kind: list, read, execute, write, listen, read_device, write_device.
         minimum: The least ABI that will do.
+        port: The one port that may be connected to by TCP.
 
     Raises:
         LayerMissing: The kernel has no landlock, or one that is too old.
@@ -121,6 +136,9 @@ def restrict(grants: dict[str, list[str]], *, minimum: int = MINIMUM_ABI) -> int
         for kind, paths in grants.items():
             for path in paths:
                 _grant(ruleset, path, _GRANTS[kind] & attributes.fs)
+        if port is not None and abi >= NET_ABI:
+            rule = _NetPort(allowed=_NET_CONNECT_TCP, port=port)
+            syscall(_ADD_RULE, ruleset, _NET_PORT, _pointer(rule), 0)
         syscall(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
@@ -130,7 +148,7 @@ def restrict(grants: dict[str, list[str]], *, minimum: int = MINIMUM_ABI) -> int
 def _ruleset_of(abi: int) -> tuple[_Ruleset, int]:
     """Return what an ABI can handle, and how much of the structure it knows."""
     handled = (1 << _HANDLED_BITS[min(abi, max(_HANDLED_BITS))]) - 1
-    if abi < _NET_ABI:
+    if abi < NET_ABI:
         return _Ruleset(fs=handled, net=0, scoped=0), _Ruleset.net.offset
     if abi < _SCOPE_ABI:
         return _Ruleset(fs=handled, net=_NET_BIND_AND_CONNECT_TCP, scoped=0), _Ruleset.scoped.offset

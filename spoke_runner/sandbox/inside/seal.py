@@ -1,7 +1,8 @@
-"""Seal the process: descriptors, environment, limits, capabilities, no_new_privs, landlock, seccomp, in this order.
+"""Seal the process: descriptors, environment, listener, limits, capabilities, no_new_privs, landlock, seccomp.
 
-Each step needs what a later one takes away, so the order is the only one: limits cannot be set behind seccomp, a
-filter cannot be loaded without privileges before no_new_privs, landlock's calls are not in the filter.
+They come in this order. Each step needs what a later one takes away, so the order is the only one: limits cannot be
+set behind seccomp, a filter cannot be loaded without privileges before no_new_privs, landlock's calls are not in the
+filter.
 
 Invariants:
     * The process has one thread throughout, because landlock and seccomp bind only the thread that asks for them.
@@ -18,7 +19,7 @@ import signal
 import struct
 from typing import Any, Final
 
-from spoke_runner.sandbox.inside import landlock
+from spoke_runner.sandbox.inside import landlock, listener
 from spoke_runner.sandbox.inside.kernel import (
     LIBC,
     PR_CAP_AMBIENT,
@@ -57,9 +58,10 @@ class _Program(ctypes.Structure):
 
 
 def arrive(setup: dict[str, Any]) -> None:
-    """Take what is no wall: the report descriptor alone, no environment, the directory, the hub's end as one's own."""
+    """Take what is no wall: the report descriptor alone, the environment, the directory, the hub's end as one's own."""
     _close_descriptors(setup)
     os.environ.clear()
+    os.environ.update(setup["environment"])
     if setup["level"] != "strict":
         # bubblewrap does both of these; a hub that is gone before is noticed by the go that does not come.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -76,12 +78,14 @@ def seal(setup: dict[str, Any]) -> int:
         program = file.read()
     arrive(setup)
     strict = setup["level"] == "strict"
+    if setup["port"] is not None:
+        listener.hand_over(REPORT_FD, setup["port"])
     _limit(setup["limits"])
     _drop_capabilities(bounding=strict or setup["own_uid"])
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     _check_one_thread(setup["proc"])
     minimum = landlock.MINIMUM_ABI if strict else landlock.MINIMUM_ABI_WITHOUT_NAMESPACES
-    abi = landlock.restrict(setup["grants"], minimum=minimum)
+    abi = landlock.restrict(setup["grants"], minimum=minimum, port=setup["port"])
     if not strict:
         load_filter(own_process_only(os.getpid(), os.uname().machine))
     load_filter(program)

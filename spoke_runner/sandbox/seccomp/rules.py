@@ -1,4 +1,4 @@
-"""What a sealed spoke may ask of the kernel: the seccomp allow-list, as data.
+"""What a sealed spoke may ask of the kernel: the seccomp allow-list, as data; `profiles` makes variants of it.
 
 Three answers: ALLOWED calls happen; FORBIDDEN calls fail with EPERM, so that an attempt is seen for what it is; every
 other call, also one that the kernel learns tomorrow, fails with ENOSYS, which makes a C library take an older path
@@ -36,14 +36,15 @@ class Rule(NamedTuple):
     conditions: tuple[Condition, ...] = ()
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
+    """Return the words of a text, as names of calls."""
     return tuple(text.split())
 
 
-_INT: Final = 0xFFFF_FFFF
+INT: Final = 0xFFFF_FFFF
 _CLONE_THREAD: Final = 0x0001_0000
 # NEWTIME shares its bit with the exit signal of `clone`, where it means nothing; `clone3` is not allowed.
-_CLONE_NAMESPACES: Final = {
+CLONE_NAMESPACES: Final = {
     "mnt": 0x0002_0000,
     "cgroup": 0x0200_0000,
     "uts": 0x0400_0000,
@@ -54,11 +55,11 @@ _CLONE_NAMESPACES: Final = {
 }
 _MAP_SHARED: Final = 0x01
 _MAP_ANONYMOUS: Final = 0x20
-_AF_UNIX: Final = 1
-_SOCK_STREAM: Final = 1
-_SOCK_TYPE_MASK: Final = 0xF
+AF_UNIX: Final = 1
+SOCK_STREAM: Final = 1
+SOCK_TYPE_MASK: Final = 0xF
 
-_PLAIN_FILES: Final = _names("""
+_PLAIN_FILES: Final = names("""
     access chdir chmod close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
     fchdir fchmod fchmodat fdatasync fgetxattr flistxattr flock fstat fstatfs fsync ftruncate futimesat getcwd
     getdents getdents64 getxattr lgetxattr link linkat listxattr llistxattr lseek lstat mkdir mkdirat newfstatat open
@@ -66,26 +67,26 @@ _PLAIN_FILES: Final = _names("""
     renameat renameat2 rmdir sendfile stat statfs statx sync_file_range truncate umask unlink unlinkat utime
     utimensat utimes write writev
 """)
-_PLAIN_MEMORY: Final = _names("brk madvise membarrier mprotect mremap msync munmap")
-_PLAIN_THREADS: Final = _names("""
+_PLAIN_MEMORY: Final = names("brk madvise membarrier mprotect mremap msync munmap")
+_PLAIN_THREADS: Final = names("""
     arch_prctl exit exit_group futex get_robust_list getcpu gettid rseq sched_get_priority_max sched_get_priority_min
     sched_getaffinity sched_getparam sched_getscheduler sched_yield set_robust_list set_tid_address tgkill wait4 waitid
 """)
-_PLAIN_SIGNALS: Final = _names("""
+_PLAIN_SIGNALS: Final = names("""
     restart_syscall rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait sigaltstack
 """)
-_PLAIN_TIME: Final = _names("""
+_PLAIN_TIME: Final = names("""
     clock_getres clock_gettime clock_nanosleep getitimer gettimeofday nanosleep setitimer time timerfd_create
     timerfd_gettime timerfd_settime
 """)
-_PLAIN_WAITING: Final = _names("""
+_PLAIN_WAITING: Final = names("""
     epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 poll ppoll pselect6 select
 """)
-_PLAIN_SOCKETS: Final = _names("""
+_PLAIN_SOCKETS: Final = names("""
     accept accept4 bind getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg sendmsg sendto
     setsockopt shutdown
 """)
-_PLAIN_FACTS: Final = _names("""
+_PLAIN_FACTS: Final = names("""
     capget getegid geteuid getgid getgroups getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid
     getrlimit getrusage getsid getuid sysinfo times uname
 """)
@@ -135,7 +136,7 @@ _FORBIDDEN_PRCTLS: Final = {
     "PR_SET_PTRACER": 0x5961_6D61,
 }
 
-_FORBIDDEN: Final = _names("""
+_FORBIDDEN: Final = names("""
     acct add_key adjtimex bpf capset chroot clock_adjtime clock_settime connect delete_module execve execveat
     fanotify_init fanotify_mark finit_module fork fsconfig fsmount fsopen fspick get_mempolicy init_module io_cancel
     io_destroy io_getevents io_setup io_submit io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp
@@ -149,7 +150,7 @@ _FORBIDDEN: Final = _names("""
     vfork vhangup vmsplice
 """)
 
-_THREAD_BITS: Final = _CLONE_THREAD | sum(_CLONE_NAMESPACES.values())
+_THREAD_BITS: Final = _CLONE_THREAD | sum(CLONE_NAMESPACES.values())
 
 ALLOWED: Final[tuple[Rule, ...]] = (
     *(
@@ -169,13 +170,13 @@ ALLOWED: Final[tuple[Rule, ...]] = (
     Rule("mmap", (Condition(3, 0, mask=_MAP_ANONYMOUS),)),
     Rule("mmap", (Condition(3, _MAP_ANONYMOUS, mask=_MAP_ANONYMOUS | _MAP_SHARED),)),
     *(
-        Rule(call, (Condition(0, _AF_UNIX, mask=_INT), Condition(1, _SOCK_STREAM, mask=_SOCK_TYPE_MASK)))
+        Rule(call, (Condition(0, AF_UNIX, mask=INT), Condition(1, SOCK_STREAM, mask=SOCK_TYPE_MASK)))
         for call in ("socket", "socketpair")
     ),
     Rule("prlimit64", (Condition(2, 0),)),
-    *(Rule("ioctl", (Condition(1, request, mask=_INT),)) for request in _IOCTLS.values()),
-    *(Rule("fcntl", (Condition(1, command, mask=_INT),)) for command in _FCNTLS.values()),
-    *(Rule("prctl", (Condition(0, option, mask=_INT),)) for option in _PRCTLS.values()),
+    *(Rule("ioctl", (Condition(1, request, mask=INT),)) for request in _IOCTLS.values()),
+    *(Rule("fcntl", (Condition(1, command, mask=INT),)) for command in _FCNTLS.values()),
+    *(Rule("prctl", (Condition(0, option, mask=INT),)) for option in _PRCTLS.values()),
 )
 
 FORBIDDEN: Final[tuple[Rule, ...]] = (
@@ -183,35 +184,18 @@ FORBIDDEN: Final[tuple[Rule, ...]] = (
     Rule("clone", (Condition(0, 0, mask=_CLONE_THREAD),)),
     *(
         Rule("clone", (Condition(0, bit | _CLONE_THREAD, mask=bit | _CLONE_THREAD),))
-        for bit in _CLONE_NAMESPACES.values()
+        for bit in CLONE_NAMESPACES.values()
     ),
     Rule("mmap", (Condition(3, _MAP_ANONYMOUS | _MAP_SHARED, mask=_MAP_ANONYMOUS | _MAP_SHARED),)),
-    *(Rule(call, (Condition(0, _AF_UNIX, equal=False),)) for call in ("socket", "socketpair")),
+    *(Rule(call, (Condition(0, AF_UNIX, equal=False),)) for call in ("socket", "socketpair")),
     *(
-        Rule(call, (Condition(0, _AF_UNIX, mask=_INT), Condition(1, kind, mask=_SOCK_TYPE_MASK)))
+        Rule(call, (Condition(0, AF_UNIX, mask=INT), Condition(1, kind, mask=SOCK_TYPE_MASK)))
         for call in ("socket", "socketpair")
-        for kind in range(_SOCK_TYPE_MASK + 1)
-        if kind != _SOCK_STREAM
+        for kind in range(SOCK_TYPE_MASK + 1)
+        if kind != SOCK_STREAM
     ),
     Rule("prlimit64", (Condition(2, 0, equal=False),)),
-    *(Rule("ioctl", (Condition(1, request, mask=_INT),)) for request in _FORBIDDEN_IOCTLS.values()),
-    *(Rule("fcntl", (Condition(1, command, mask=_INT),)) for command in _FORBIDDEN_FCNTLS.values()),
-    *(Rule("prctl", (Condition(0, option, mask=_INT),)) for option in _FORBIDDEN_PRCTLS.values()),
+    *(Rule("ioctl", (Condition(1, request, mask=INT),)) for request in _FORBIDDEN_IOCTLS.values()),
+    *(Rule("fcntl", (Condition(1, command, mask=INT),)) for command in _FORBIDDEN_FCNTLS.values()),
+    *(Rule("prctl", (Condition(0, option, mask=INT),)) for option in _FORBIDDEN_PRCTLS.values()),
 )
-
-# What else must be forbidden where no mount namespace takes the host's files out of reach: landlock has no say in
-# modes, times and extended attributes, so a spoke with the hub's own uid could change or read those of any file.
-_WITHOUT_NAMESPACES: Final = frozenset(
-    _names("""
-    chmod fchmod fchmodat futimesat getxattr lgetxattr listxattr llistxattr utime utimensat utimes
-""")
-)
-
-PROFILES: Final[dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]]] = {
-    "plain": (ALLOWED, FORBIDDEN),
-    "no-userns": (
-        tuple(rule for rule in ALLOWED if rule.syscall not in _WITHOUT_NAMESPACES),
-        (*FORBIDDEN, *(Rule(name) for name in sorted(_WITHOUT_NAMESPACES))),
-    ),
-}
-"""The allowed and the forbidden calls, by the name of the filter."""

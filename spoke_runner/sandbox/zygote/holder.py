@@ -96,6 +96,8 @@ class WarmRemains(Remains):
         # Nobody but the zygote can reap it, and the zygote does when it is asked: so this is still the same process.
         self.pidfd = os.pidfd_open(self._pid)
         self._life = asyncio.create_task(self._follow(self.pidfd))
+        if self.group:
+            self.group.add(self._pid)
 
     async def _follow(self, pidfd: int) -> int:
         ended = asyncio.create_task(_readable(pidfd))

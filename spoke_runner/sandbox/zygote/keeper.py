@@ -98,6 +98,8 @@ class Zygote:
         """
         if spec.level != STRICT:
             raise ZygoteUnavailable(f"{spec.app} is started at level {spec.level}, which has no namespaces to enter")
+        if spec.programs:
+            raise ZygoteUnavailable(f"{spec.app} executes programs, whose first process must be one that reaps them")
         if spec.python != self._python:
             raise ZygoteUnavailable(f"{spec.app} runs another Python than the zygote")
         if (spec.limits.stack_bytes, spec.limits.core_bytes) != (self._limits.stack_bytes, self._limits.core_bytes):

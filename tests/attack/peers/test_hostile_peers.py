@@ -18,6 +18,7 @@ import grpc
 import pytest
 
 from hub.errors import AppFailed, DeadlineExceeded, SpokegateError, SpokeUnavailable
+from hub.spokes.egress.fetch import FetchRequest, FetchResponse
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.permit import PermitIssuer
 from hub.spokes.registry import RegisteredFunction
@@ -67,6 +68,9 @@ class NoAsks:
 
     async def probe(self) -> Sequence[RegisteredFunction]:
         return []
+
+    async def fetch(self, request: FetchRequest) -> FetchResponse:
+        return FetchResponse(200, (), b"")
 
 
 class Bench:

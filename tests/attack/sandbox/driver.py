@@ -44,15 +44,16 @@ def main() -> None:
         program = Path(setup["filter"]).read_bytes()
         prctl(PR_SET_NO_NEW_PRIVS, 1)
         if "landlock" in layers:
-            landlock.restrict(setup["grants"])
+            landlock.restrict(setup["grants"], port=setup["port"])
         if "seccomp" in layers:
             if setup["level"] == "no-userns":
                 load_filter(own_process_only(os.getpid(), os.uname().machine))
             load_filter(program)
     answers = {}
     for name in order["acts"]:
-        # Behind the filter there are no children, and no act that ends the process.
-        answers[name] = attempt(name, world) if "seccomp" in layers else forked(name, world)
+        # Behind a filter without children there are none, and no act that ends the process.
+        alone = "seccomp" in layers and "programs" not in setup["profile"]
+        answers[name] = attempt(name, world) if alone else forked(name, world)
     print(json.dumps({"answers": answers, "known": sorted(ACTS)}))
 
 

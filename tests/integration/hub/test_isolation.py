@@ -5,6 +5,9 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
+from hub.client import HubError
 from tests.support.live import VAULT, Live, app, live, until, workplace
 
 
@@ -14,12 +17,12 @@ async def ways(hub: Live, times: int) -> list[str]:
     return [body["isolation"] for _, _, body in hub.rows("spoke") if body["what"] == "started"]
 
 
-def cold_vault(root: Path) -> Path:
+def cold_vault(root: Path, more: str = "isolation: cold") -> Path:
     directory = root / "vault"
     shutil.copytree(VAULT, directory)
     root.chmod(0o755)
     manifest = directory / "app.yaml"
-    manifest.write_text(manifest.read_text() + "\nisolation: cold\n")
+    manifest.write_text(manifest.read_text() + f"\n{more}\n")
     return directory
 
 
@@ -41,6 +44,29 @@ async def test_without_namespaces_every_start_is_cold_and_there_is_no_zygote() -
         assert (started["isolation"], started["sandbox"]) == ("cold", "none")
         assert [body for _, _, body in hub.rows("spoke") if body["what"] != "started"] == []
         assert hub.hub.supervisor._zygote.pids == ()
+
+
+async def test_an_app_with_programs_is_started_cold_without_a_word() -> None:
+    async with (
+        workplace() as root,
+        live(app(cold_vault(root, "programs: [/bin/sh]"))) as hub,
+        hub.client.session() as session,
+    ):
+        await session.invoke("vault.runs", {})
+        assert await ways(hub, 1) == ["cold"]
+        assert [body["what"] for _, _, body in hub.rows("spoke")] == ["started"]
+
+
+async def test_an_app_whose_program_this_host_does_not_have_is_not_started_and_the_log_says_why() -> None:
+    async with (
+        workplace() as root,
+        live(app(cold_vault(root, "programs: [/usr/bin/nothing]"))) as hub,
+        hub.client.session() as session,
+    ):
+        with pytest.raises(HubError, match="not available"):
+            await session.invoke("vault.runs", {})
+        row = await hub.row("spoke", lambda body: body["what"] == "start failed")
+        assert "programs: /usr/bin/nothing: it cannot be found" in row["error"]
 
 
 async def test_a_start_that_cannot_be_warm_is_cold_and_the_log_says_why() -> None:

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from spoke_runner.sandbox import CanaryFailed, SandboxSpec, SandboxUnavailable, Zygote, ZygoteUnavailable, settle
+from spoke_runner.sandbox import (
+    CanaryFailed,
+    SandboxSpec,
+    SandboxUnavailable,
+    Zygote,
+    ZygoteUnavailable,
+    find_host_programs,
+    settle,
+)
 from spoke_runner.sandbox import command as commands
 from spoke_runner.sandbox import setup as setups
 from spoke_runner.sandbox.diagnosis import find_tools
@@ -45,7 +53,7 @@ async def start_weakened(spec: SandboxSpec, weaken: Weaken, way: Way = COLD) -> 
     def recipe(report_fd: int) -> tuple[Line, Document]:
         line = commands.argv(spec, tools=find_tools(), covers=covers, warm=way.warm)
         document = setups.setup(
-            spec, entry="plain:app", report_fd=report_fd, seccomp_filter=setups.filter_name(spec.level)
+            spec, entry="plain:app", report_fd=report_fd, seccomp_filter=setups.filter_name(spec.profile)
         )
         return weaken(line, document)
 
@@ -174,6 +182,56 @@ def what_is_allowed_without_more(line: Line, document: Document) -> tuple[Line, 
 async def test_without_namespaces_each_layer_that_is_left_is_missed_too(weaken: Weaken, breach: str) -> None:
     with workshop() as shop:
         spec = replace(shop.spec(APPS / "plain"), level="no-userns")
+        with pytest.raises(CanaryFailed) as caught:
+            await start_weakened(spec, weaken)
+
+        assert any(breach in found for found in caught.value.report.breaches), caught.value.report.breaches
+        assert processes_of(shop.root) == []
+
+
+def everything_written_may_be_executed(line: Line, document: Document) -> tuple[Line, Document]:
+    return line, {**document, "grants": {**document["grants"], "execute": ["/data"]}}
+
+
+def the_filter_of(profile: str) -> Weaken:
+    def weaken(line: Line, document: Document) -> tuple[Line, Document]:
+        return line, {**document, "filter": document["filter"].replace(f"{document['profile']}-", f"{profile}-")}
+
+    return weaken
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("weaken", "breach"),
+    [
+        (an_empty_filter, "canary socket_inet_datagram: answered done"),
+        (the_filter_of("plain"), "canary socket_inet: answered EPERM, not done"),
+        (the_filter_of("egress-programs"), "canary fork: answered done, not EPERM"),
+    ],
+)
+async def test_with_egress_each_wall_that_remains_is_missed(weaken: Weaken, breach: str, way: str) -> None:
+    with workshop() as shop:
+        spec = replace(shop.spec(app_with_an_empty_filter(shop.root)), egress=True)
+        async with going(way) as how:
+            with pytest.raises(CanaryFailed) as caught:
+                await start_weakened(spec, weaken, how)
+
+        assert any(breach in found for found in caught.value.report.breaches), caught.value.report.breaches
+        assert processes_of(shop.root) == []
+
+
+@pytest.mark.parametrize(
+    ("weaken", "breach"),
+    [
+        (an_empty_filter, "canary clone_into_namespace: answered ENOSPC"),
+        (everything_written_may_be_executed, "canary execute_written: answered ENOEXEC"),
+        (the_filter_of("plain"), "canary fork: answered EPERM, not done"),
+        (the_filter_of("egress-programs"), "canary socket_inet: answered done, not EPERM"),
+    ],
+)
+async def test_with_programs_each_wall_that_remains_is_missed(weaken: Weaken, breach: str) -> None:
+    with workshop() as shop:
+        spec = replace(shop.spec(app_with_an_empty_filter(shop.root)), programs=find_host_programs(["/bin/sh"]))
         with pytest.raises(CanaryFailed) as caught:
             await start_weakened(spec, weaken)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from sqlalchemy.engine import URL
 
 from hub.store.database import open_database
 from tests.support.postgres import PostgreSQL, find_programs, postgresql
@@ -23,7 +22,7 @@ def server() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | URL:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     if request.param == "sqlite":
         return tmp_path / "hub.db"
     server: PostgreSQL = request.getfixturevalue("server")
@@ -31,7 +30,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | URL:
 
 
 @pytest.fixture
-def engine(location: Path | URL) -> Iterator[Engine]:
+def engine(location: Path | str) -> Iterator[Engine]:
     engine = open_database(location)
     yield engine
     engine.dispose()

@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 from hub.errors import AuditUnavailable, ConsentRequired, DecisionInvalid, EntityNotFound
 from hub.mediation.caller import SessionState
 from hub.store.audit import AuditLog
-from hub.store.database import URL
 from hub.store.grants import GrantStore
 from tests.integration.store.faults import refuse_inserts
 from tests.support.desk import Desk, a_grant, answering
@@ -25,7 +24,7 @@ At = Callable[..., AbstractAsyncContextManager[tuple[Desk, Target]]]
 
 
 @pytest.fixture
-def at(tmp_path: Path, location: Path | URL) -> At:
+def at(tmp_path: Path, location: Path | str) -> At:
     """A desk on the database."""
     return partial(at_desk, tmp_path, location=location)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.engine import URL
 
 from hub.errors import AuditUnavailable
 from hub.mediation.caller import SessionState
@@ -28,7 +27,7 @@ SESSION = SessionState(id="s-1", user="alice")
 
 
 @asynccontextmanager
-async def stores(location: Path | URL, *names: str) -> AsyncIterator[list[GrantStore]]:
+async def stores(location: Path | str, *names: str) -> AsyncIterator[list[GrantStore]]:
     """Open a database as hubs of these names do."""
     async with AsyncExitStack() as stack:
         made = []
@@ -51,7 +50,7 @@ async def held(store: GrantStore, session: str = "s-2") -> list[str]:
     return [grant.id for grant in found]
 
 
-def events(location: Path | URL) -> list[tuple[str, str]]:
+def events(location: Path | str) -> list[tuple[str, str]]:
     engine = open_database(location)
     with engine.connect() as connection:
         bodies = [json.loads(row.body) for row in connection.execute(text("SELECT body FROM audit ORDER BY seq"))]
@@ -60,7 +59,7 @@ def events(location: Path | URL) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("scope", ["until", "always"])
-async def test_what_is_given_for_longer_outlives_its_session_and_its_hub(location: Path | URL, scope: str) -> None:
+async def test_what_is_given_for_longer_outlives_its_session_and_its_hub(location: Path | str, scope: str) -> None:
     grant = lasting(scope)
     async with stores(location, "hub") as [store]:
         await store.give(grant)
@@ -73,7 +72,7 @@ async def test_what_is_given_for_longer_outlives_its_session_and_its_hub(locatio
 
 
 @pytest.mark.parametrize("scope", ["once", "session"])
-async def test_what_is_given_for_a_session_does_not(location: Path | URL, scope: str) -> None:
+async def test_what_is_given_for_a_session_does_not(location: Path | str, scope: str) -> None:
     grant = lasting(scope)
     async with stores(location, "hub") as [store]:
         await store.give(grant)
@@ -83,7 +82,7 @@ async def test_what_is_given_for_a_session_does_not(location: Path | URL, scope:
     assert events(location) == [(grant.id, "given"), (grant.id, "closed")]
 
 
-async def test_a_grant_is_over_at_its_time_and_once_on_record(location: Path | URL) -> None:
+async def test_a_grant_is_over_at_its_time_and_once_on_record(location: Path | str) -> None:
     grant = lasting("until", expires=time.time() + 0.3)
     async with stores(location, "hub") as [store]:
         await store.give(grant)
@@ -98,7 +97,7 @@ async def test_a_grant_is_over_at_its_time_and_once_on_record(location: Path | U
     assert events(location) == [(grant.id, "given"), (grant.id, "expired")]
 
 
-async def test_a_grant_whose_time_passed_while_no_hub_ran_does_not_come_back(location: Path | URL) -> None:
+async def test_a_grant_whose_time_passed_while_no_hub_ran_does_not_come_back(location: Path | str) -> None:
     grant = lasting("until", expires=time.time() + 0.1)
     async with stores(location, "hub") as [store]:
         await store.give(grant)
@@ -109,7 +108,7 @@ async def test_a_grant_whose_time_passed_while_no_hub_ran_does_not_come_back(loc
 
 
 @pytest.mark.parametrize("scope", ["session", "until", "always"])
-async def test_as_many_requests_at_once_use_a_grant_as_it_has_uses(location: Path | URL, scope: str) -> None:
+async def test_as_many_requests_at_once_use_a_grant_as_it_has_uses(location: Path | str, scope: str) -> None:
     grant = lasting(scope, uses_left=3)
     async with stores(location, "hub") as [store]:
         await store.give(grant)
@@ -120,7 +119,7 @@ async def test_as_many_requests_at_once_use_a_grant_as_it_has_uses(location: Pat
     assert events(location) == [(grant.id, "given"), *[(grant.id, "used")] * 3]
 
 
-async def test_a_use_is_durable_when_it_counts(location: Path | URL) -> None:
+async def test_a_use_is_durable_when_it_counts(location: Path | str) -> None:
     """What a hub that was killed right after had used is used."""
     grant = lasting(uses_left=2)
     async with stores(location, "hub") as [store]:
@@ -130,7 +129,7 @@ async def test_a_use_is_durable_when_it_counts(location: Path | URL) -> None:
             assert (await after.find("alice", grant.id)).uses_left == 1
 
 
-async def test_a_use_that_cannot_be_written_is_no_use(location: Path | URL) -> None:
+async def test_a_use_that_cannot_be_written_is_no_use(location: Path | str) -> None:
     grant = lasting(uses_left=1)
     async with stores(location, "hub") as [store]:
         await store.give(grant)
@@ -141,7 +140,7 @@ async def test_a_use_that_cannot_be_written_is_no_use(location: Path | URL) -> N
             await store.use(grant)
 
 
-async def test_revoked_is_revoked_in_every_session_and_after_a_restart(location: Path | URL) -> None:
+async def test_revoked_is_revoked_in_every_session_and_after_a_restart(location: Path | str) -> None:
     grant = lasting()
     async with stores(location, "hub") as [store]:
         await store.give(grant)

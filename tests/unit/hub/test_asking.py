@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hub.errors import ConsentRequired, PolicyDenied, RequestInvalid
+from hub.mediation.call import Delivered
 from hub.mediation.consent import Yes
-from hub.mediation.mediator import Delivered
 from hub.mediation.pdp import Decision
 from hub.mediation.schema import digest
 from tests.support.desk import answering, until

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from hub.config import PROJECT_ROOT, AppConfig, ClientConfig, Config, ConfigInvalid, LimitsConfig, load_config
+from hub.config import (
+    PROJECT_ROOT,
+    AppConfig,
+    ClientConfig,
+    Config,
+    ConfigInvalid,
+    EgressConfig,
+    LimitsConfig,
+    load_config,
+)
 
 
 def problems(path: Path, text: str) -> list[str]:
@@ -89,6 +98,24 @@ def test_paths_are_relative_to_the_file_and_the_rest_has_defaults(tmp_path: Path
     assert Config().policies == (PROJECT_ROOT / "policies",)
 
 
+@pytest.mark.parametrize(
+    "text", ["10.0.0.7", "db.example.org:443", "10.0.0.7:0", "fd00::7:443", "[10.0.0.7]:443", "*:443"]
+)
+def test_a_private_address_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    [found] = problems(tmp_path, f'egress:\n  private_addresses:\n    - "10.0.0.7:443"\n    - "{text}"\n')
+    assert "`egress.private_addresses`" in found
+    assert "ADDRESS:PORT" in found
+
+
+def test_private_addresses_and_certificates_of_the_owner(tmp_path: Path) -> None:
+    file = tmp_path / "spokegate.yaml"
+    file.write_text('egress:\n  private_addresses: ["10.0.0.7:443", "[fd00::7]:443"]\n  ca_file: ca.pem\n')
+    config = load_config(file)
+    assert config.egress.private_addresses == ("10.0.0.7:443", "[fd00::7]:443")
+    assert config.egress.ca_file == tmp_path / "ca.pem"
+    assert Config().egress.private_addresses == ()
+
+
 def test_every_field_has_a_sentence() -> None:
-    models = (Config, AppConfig, ClientConfig, LimitsConfig)
+    models = (Config, AppConfig, ClientConfig, EgressConfig, LimitsConfig)
     assert [name for model in models for name, field in model.model_fields.items() if not field.description] == []

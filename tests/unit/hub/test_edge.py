@@ -20,7 +20,7 @@ from hub.edge import interceptors
 from hub.edge.interceptors import RULES, SERVICE, Guard, require_rules
 from hub.edge.server import SocketUnusable, private_directory
 from hub.errors import PolicyDenied, RequestInvalid
-from hub.mediation.mediator import ACTIONS
+from hub.mediation.actions import ACTIONS
 from hub.mediation.request import input_schema
 
 PROJECT = Path(__file__).parents[3]

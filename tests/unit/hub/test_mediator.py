@@ -29,8 +29,8 @@ from hub.errors import (
     outside,
     to_status,
 )
+from hub.mediation.call import Delivered
 from hub.mediation.labels import Labels
-from hub.mediation.mediator import Delivered
 from hub.mediation.pdp import Decision
 from tests.support.apps import function, installed, write_app
 from tests.support.desk import a_grant, answering, desk, rows_of, until

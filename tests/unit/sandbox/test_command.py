@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from spoke_runner.sandbox import Level, Limits, Mount, PythonRuntime, SandboxSpec
+from spoke_runner.sandbox import HostProgram, Level, Limits, Mount, PythonRuntime, SandboxSpec
 from spoke_runner.sandbox.command import Tools, argv, closed_directories, sources, unreadable
+from spoke_runner.sandbox.own_program import OwnProgram
 from spoke_runner.sandbox.setup import setup
 
 TOOLS = Tools(bwrap="/usr/bin/bwrap", prlimit="/usr/bin/prlimit", setpriv="/usr/bin/setpriv", cat="/usr/bin/cat")
@@ -70,6 +71,7 @@ def spec(*, uid: int | None = None, limits: Limits | None = None, level: Level =
         level=level,
         uid=uid,
         limits=limits or Limits(),
+        certificates=Mount(Path("/etc/ssl/bundle.crt"), Path("/etc/ssl/certs/ca-certificates.crt")),
         python=PYTHON,
     )
 
@@ -107,6 +109,25 @@ def test_a_masked_proc_is_left_out_and_nothing_else_changes() -> None:
     assert not any(path.startswith("/proc") for path in document["grants"]["read"])
 
 
+def test_a_program_is_all_that_may_be_executed_and_gets_four_variables() -> None:
+    program = OwnProgram(("/app/server", "--quiet"), ("/app/server", "/lib64/ld.so"))
+    plain = setup(spec(), entry="mail:app", report_fd=7, seccomp_filter="command.bpf")
+    document = setup(spec(), entry=program, report_fd=7, seccomp_filter="command.bpf")
+
+    assert document["grants"] == {**plain["grants"], "execute": ["/app/server", "/lib64/ld.so"]}
+    assert document["command"] == {
+        "words": ["/app/server", "--quiet"],
+        "environment": {
+            "SPOKEGATE_SOCKET": "/run/spoke/spoke.sock",
+            "SPOKEGATE_DATA_DIR": "/data",
+            "HOME": "/data",
+            "TMPDIR": "/tmp",
+        },
+    }
+    outside = setup(spec(level="no-userns"), entry=program, report_fd=7, seccomp_filter="no-userns-command.bpf")
+    assert outside["command"]["environment"]["TMPDIR"] == "/srv/state/data/mail@ann"
+
+
 def test_without_namespaces_only_the_spokes_own_host_paths_are_granted() -> None:
     document = setup(
         spec(level="no-userns"), entry="mail:app", report_fd=7, seccomp_filter="no-userns.bpf", other_threads=5
@@ -126,6 +147,57 @@ def test_without_namespaces_only_the_spokes_own_host_paths_are_granted() -> None
         "/proc/self/statm",
         "/proc/self/status",
     ]
+
+
+def with_more(given: SandboxSpec) -> SandboxSpec:
+    shell = HostProgram(path=Path("/bin/sh"), source=Path("/usr/bin/dash"), loader=Path("/lib64/ld.so"))
+    copy = HostProgram(path=Path("/usr/bin/cp"), source=Path("/usr/bin/cp"), loader=None)
+    return replace(given, egress=True, programs=(shell, copy))
+
+
+def test_programs_and_certificates_are_bound_at_their_own_paths_and_nothing_else_changes() -> None:
+    position = INNER.index("--ro-bind", INNER.index("--remount-ro"))
+    bound = words("""
+        --ro-bind /usr/bin/dash /bin/sh --ro-bind /usr/bin/cp /usr/bin/cp
+        --ro-bind /etc/ssl/bundle.crt /etc/ssl/certs/ca-certificates.crt
+    """)
+
+    assert argv(with_more(spec()), tools=TOOLS) == LIMITED + INNER[:position] + bound + INNER[position:]
+    assert {Path("/usr/bin/dash"), Path("/etc/ssl/bundle.crt")} <= sources(with_more(spec())).keys()
+
+
+def test_the_set_up_with_egress_and_programs_grants_them_a_port_and_no_more() -> None:
+    without = setup(spec(), entry="mail:app", report_fd=7, seccomp_filter="x.bpf")
+    document = setup(with_more(spec()), entry="mail:app", report_fd=7, seccomp_filter="x.bpf")
+
+    shown = ["/bin/sh", "/usr/bin/cp", "/etc/ssl/certs/ca-certificates.crt"]
+    read = without["grants"]["read"]
+    assert document == {
+        **without,
+        "profile": "egress-programs",
+        "reaper": True,
+        "environment": dict.fromkeys(
+            ["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"], "http://127.0.0.1:3128"
+        ),
+        "port": 3128,
+        "grants": {
+            **without["grants"],
+            "read": [*read[: read.index("/app")], *shown, *read[read.index("/app") :]],
+            "execute": ["/bin/sh", "/usr/bin/cp", "/lib64/ld.so"],
+        },
+    }
+
+
+@pytest.mark.parametrize("level", ["no-userns", "none"])
+def test_without_namespaces_egress_changes_nothing(level: Level) -> None:
+    plain = spec(level=level)
+    asking = replace(plain, egress=True)
+
+    assert asking.profile == plain.profile
+    assert argv(asking, tools=TOOLS) == argv(plain, tools=TOOLS)
+    assert setup(asking, entry="m:a", report_fd=7, seccomp_filter="x") == setup(
+        plain, entry="m:a", report_fd=7, seccomp_filter="x"
+    )
 
 
 def test_root_changes_to_the_spokes_uid_before_the_same_bubblewrap() -> None:
@@ -190,15 +262,20 @@ def test_the_set_up_of_the_first_stage_grants_no_more_than_what_is_mounted() -> 
 
     assert document == {
         "level": "strict",
+        "profile": "plain",
         "proc": True,
         "own_uid": False,
         "entry": "mail:app",
+        "command": None,
+        "reaper": False,
         "app_dir": "/app",
         "data_dir": "/data",
         "socket_dir": "/run/spoke",
         "report_fd": 7,
         "filter": "/opt/spokegate/lib/spoke_runner/sandbox/seccomp/plain.bpf",
         "limits": {"memory_bytes": 268435456, "file_bytes": 67108864, "open_files": 99, "processes": 64},
+        "environment": {},
+        "port": None,
         "grants": {
             "list": [],
             "read": [
@@ -212,6 +289,7 @@ def test_the_set_up_of_the_first_stage_grants_no_more_than_what_is_mounted() -> 
                 "/proc/self/statm",
                 "/proc/self/status",
             ],
+            "execute": [],
             "write": ["/data", "/tmp"],
             "listen": ["/run/spoke"],
             "read_device": ["/dev/random", "/dev/urandom"],

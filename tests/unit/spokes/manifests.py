@@ -65,7 +65,8 @@ def write_app(directory: Path, *, code: str = CODE, text: str | None = None, **c
     directory.mkdir(parents=True, exist_ok=True)
     data = manifest(**changes)
     (directory / "app.yaml").write_text(text if text is not None else yaml.safe_dump(data, sort_keys=False))
-    (directory / f"{str(data['entry']).partition(':')[0]}.py").write_text(code)
+    if "entry" in data:
+        (directory / f"{str(data['entry']).partition(':')[0]}.py").write_text(code)
     return directory
 
 

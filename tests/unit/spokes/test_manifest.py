@@ -36,6 +36,19 @@ def test_a_good_manifest_loads_with_its_defaults(tmp_path: Path) -> None:
         manifest.name = "other"  # type: ignore[misc]
 
 
+def test_declared_egress_is_kept_as_it_is_written(tmp_path: Path) -> None:
+    hosts = ["api.example.org:443", "xn--bcher-kva.example:8080", "localhost:80"]
+    assert load_manifest(write_app(tmp_path, egress=hosts) / "app.yaml").egress == tuple(hosts)
+    assert load_manifest(write_app(tmp_path / "none") / "app.yaml").egress == ()
+
+
+def test_a_host_is_declared_once_and_there_are_not_too_many(tmp_path: Path) -> None:
+    [twice] = problems(write_app(tmp_path / "twice", egress=["a.example:1", "b.example:1", "a.example:1"]))
+    assert twice.message == "`egress.2`: `a.example:1` is there already: remove one"
+    [many] = problems(write_app(tmp_path / "many", egress=[f"h{n}.example:1" for n in range(65)]))
+    assert "at most 64" in many.message
+
+
 @pytest.mark.parametrize("model", [Manifest, FunctionSpec, ResultLabels, Limits])
 def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
@@ -57,6 +70,15 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
         ({"kind": "agent"}, "kind:", "this release does not run `agent` apps: use `tool`"),
         ({"kind": "tol"}, "kind:", "did you mean `tool`"),
         ({"entry": "metro_hail"}, "entry:", "`module:attribute`"),
+        ({"entry": None}, "manifest:", "write `module:attribute`, or `command` for a program"),
+        ({"command": ["./server"]}, "entry:", "either `entry` or `command`: remove one"),
+        ({"entry": None, "command": []}, "command:", "begins with a program of the app: write it as `./path`"),
+        ({"entry": None, "command": ["/bin/sh"]}, "command:", "write it as `./path`"),
+        ({"entry": None, "command": ["./../sh"]}, "command:", "write it as `./path`"),
+        ({"entry": None, "command": ["./a/../../sh"]}, "command:", "write it as `./path`"),
+        ({"entry": None, "command": ["server"]}, "command:", "write it as `./path`"),
+        ({"entry": None, "command": ["./server", 8]}, "- 8", 'quote it, "8"'),
+        ({"entry": None, "command": ["./server"], "isolation": "warm"}, "isolation:", "a program starts `cold`"),
         ({"functions": {}}, "functions:", "`functions`"),
         ({"functions__Bad": {}}, "Bad:", "a name is a-z"),
         ({"functions__estimate_fare__effect": "reed"}, "effect:", "did you mean `read`"),
@@ -96,6 +118,24 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
         ({"functions__estimate_fare__result": 3}, "result: 3", "result`"),
         ({"asks": ["Foo"]}, "- Foo", "`app.function`, `app.*` or `*`"),
         ({"asks": ["a.*", 3]}, "- 3", 'quote it, "3"'),
+        ({"programs": ["curl"]}, "- curl", "by their whole paths"),
+        ({"programs": ["/usr/../x"]}, "- /usr/../x", "by their whole paths"),
+        ({"programs": [f"/bin/p{number}" for number in range(17)]}, "programs:", "at most 16"),
+        ({"egress": ["api.example.org"]}, "- api", "has no port: add one, such as `:443`"),
+        ({"egress": ["a.example:443", "API.Example.org:443"]}, "- API", "as `api.example.org:443`"),
+        ({"egress": ["b\u00fccher.example:443"]}, "cher.example", "as `xn--bcher-kva.example:443`"),
+        ({"egress": ["api.example.org.:443"]}, "- api", "leave the last dot out"),
+        ({"egress": ["*.example.org:443"]}, "example.org:443", "wildcards are not taken: name each host"),
+        ({"egress": ["10.0.0.1:443"]}, "- 10.0.0.1", "is an address: name a host"),
+        ({"egress": ["0x7f.1:443"]}, "- 0x7f", "is an address: name a host"),
+        ({"egress": ["[::1]:443"]}, "::1", "name a host, not an address"),
+        ({"egress": ["https://api.example.org:443"]}, "- https", "host:port"),
+        ({"egress": ["api.example.org:70000"]}, "- api", "not between 1 and 65535"),
+        ({"egress": ["api.example.org:0443"]}, "- api", "as `api.example.org:443`"),
+        ({"egress": ["a_b.example.org:443"]}, "- a_b", "is no host name"),
+        ({"egress": ["xn--a.example.org:443"]}, "- xn--a", "is no host name"),
+        ({"egress": [f"{'a.' * 127}example:443"]}, "- a.a.", "is no host name"),
+        ({"egress": [443]}, "- 443", 'quote it, "443"'),
         ({"limits": {"memory_mb": 10**6}}, "memory_mb", "less than or equal to 8192"),
         ({"limits": {"memory_mb": "256"}}, "memory_mb", "valid integer"),
         ({"limits": {"memory": 256}}, "memory:", "did you mean `memory_mb`?"),

@@ -26,15 +26,20 @@ covering contains grant.id if {
 
 # METADATA
 # title: Same apps
-# description: The asking and the serving app are the ones that the grant was given to and for. The user is no app.
+# description: >-
+#   The asking and the serving app are the ones that the grant was given to and for. The user is no app, and no host is.
 same_apps(grant) if {
 	object.get(grant, "caller_digest", null) == caller_digest
-	grant.target_digest == input.resource.app.digest
+	object.get(grant, "target_digest", null) == target_digest
 }
 
 caller_digest := input.subject.app.digest if request.by_spoke
 
 caller_digest := null if request.by_user
+
+target_digest := input.resource.app.digest if not request.connects
+
+target_digest := null if request.connects
 
 # METADATA
 # title: Labels within
@@ -64,8 +69,9 @@ usable(grant) if {
 # scope: document
 # description: >-
 #   Once: the very arguments, in this session. Session: in this session. Until: before its time. Always: for a caller
-#   that nothing untrusted has influenced. But for once, only for what can be undone, and bound to arguments. Any other
-#   scope counts for nothing.
+#   that nothing untrusted has influenced. But for once, only for what can be undone, and bound to arguments. What
+#   steers a connection is its host, which every grant is bound to; a yes to it lasts for the session at most. Any
+#   other scope counts for nothing.
 in_scope(grant) if {
 	grant.scope == "once"
 	grant.session == input.context.session
@@ -77,6 +83,12 @@ in_scope(grant) if {
 	grant.session == input.context.session
 	request.reversible
 	bound(grant)
+}
+
+in_scope(grant) if {
+	grant.scope == "session"
+	grant.session == input.context.session
+	bound_to_host(grant)
 }
 
 in_scope(grant) if {
@@ -111,6 +123,15 @@ bound(grant) if {
 }
 
 # METADATA
+# title: Bound to a host
+# description: A connection, and no other request than the one that the grant names, if it names one.
+bound_to_host(grant) if {
+	request.connects
+	object.get(grant, "constraint", {}) == {}
+	object.get(grant, "arguments_digest", null) in {null, input.context.arguments_digest}
+}
+
+# METADATA
 # title: Bound to arguments past the session
 # scope: document
 # description: What steers a function without control arguments is all of its arguments, so an empty constraint is none.
@@ -130,7 +151,10 @@ scopes := array.concat(array.concat(["once"], longer), for_good)
 
 default longer := []
 
+longer := ["session"] if request.connects
+
 longer := ["session", "until"] if {
+	not request.connects
 	request.reversible
 	controls.complete
 }
@@ -138,6 +162,6 @@ longer := ["session", "until"] if {
 default for_good := []
 
 for_good := ["always"] if {
-	count(longer) > 0
+	"until" in longer
 	request.uninfluenced
 }

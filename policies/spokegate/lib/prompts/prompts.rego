@@ -22,6 +22,14 @@ offer := {
 	"until_seconds": settings.max_until_seconds,
 }
 
-title := reasons.filled("Let {caller} use {function}?", {}) if not request.by_user
+title := reasons.filled("Let {caller} use {function}?", {}) if {
+	not request.by_user
+	not request.connects
+}
+
+title := reasons.filled("Let {caller} connect to {function}?", {}) if {
+	not request.by_user
+	request.connects
+}
 
 title := reasons.filled("Use {function}?", {}) if request.by_user

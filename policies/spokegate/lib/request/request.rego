@@ -12,6 +12,11 @@ by_spoke if input.subject.type == "spoke"
 by_user if input.subject.type == "user"
 
 # METADATA
+# title: Connects
+# description: The asker wants to connect to a host outside of the system.
+connects if input.action.name == "connect"
+
+# METADATA
 # title: Within one app
 # description: The asking app is the serving app.
 within_app if {

@@ -9,7 +9,7 @@ import data.spokegate.lib.reasons
 import data.spokegate.lib.request
 
 offered := {
-	"spoke": {"invoke", "probe", "return"},
+	"spoke": {"invoke", "probe", "return", "connect"},
 	"user": {"invoke", "probe", "return"},
 }
 
@@ -18,6 +18,8 @@ reserved := {"user", "planner"}
 trusts := {"unreviewed", "reviewed", "system"}
 
 effects := {"read", "write", "irreversible"}
+
+schemes := {"http", "https", "connect"}
 
 # METADATA
 # title: Unknown version
@@ -88,6 +90,7 @@ deny contains reason if {
 #   code: registry.unknown_function
 #   hidden: true
 deny contains reason if {
+	not request.connects
 	not known_function
 	reason := reasons.of(rego.metadata.chain(), {})
 }
@@ -104,6 +107,17 @@ deny contains reason if {
 }
 
 # METADATA
+# title: Unknown host
+# description: The access request to connect names no host, or not in the one form that it has.
+# custom:
+#   code: registry.unknown_host
+deny contains reason if {
+	request.connects
+	not known_host
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
 # title: Unknown trust
 # description: An app in the access request has no known trust.
 # custom:
@@ -116,7 +130,7 @@ deny contains reason if {
 
 # METADATA
 # title: Malformed app
-# description: What is known of an app in the access request lacks its clearance or its asks.
+# description: What is known of an app in the access request lacks its clearance, its asks or its egress.
 # custom:
 #   code: registry.malformed_app
 deny contains reason if {
@@ -186,6 +200,13 @@ known_function if {
 	is_object(input.resource.function)
 }
 
+known_host if {
+	input.resource.type == "host"
+	input.resource.host.scheme in schemes
+	input.resource.id == sprintf("%s:%d", [input.resource.host.name, input.resource.host.port])
+	input.resource.host.origin == concat("", ["untrusted:", input.resource.id])
+}
+
 named_like_function if split(input.resource.id, ".") == [input.resource.app.name, input.resource.function.name]
 
 apps contains input.subject.app
@@ -197,6 +218,7 @@ trusted(app) if app.trust in trusts
 sound_app(app) if {
 	is_array(app.clearance)
 	is_array(app.asks)
+	is_array(app.egress)
 }
 
 known_effect if input.resource.function.effect in effects

@@ -35,7 +35,7 @@ unknown_trust := reason("registry.unknown_trust", "An app in the access request 
 
 malformed_app := reason(
 	"registry.malformed_app",
-	"What is known of an app in the access request lacks its clearance or its asks.",
+	"What is known of an app in the access request lacks its clearance, its asks or its egress.",
 )
 
 unknown_effect := reason(
@@ -149,7 +149,6 @@ test_action_not_offered[note] if {
 		"remember": "remember",
 		"recall": "recall",
 		"share": "share",
-		"connect": "connect",
 		"unknown": "install",
 		"null": null,
 		"empty": "",
@@ -165,6 +164,48 @@ test_action_not_offered[note] if {
 test_action_not_offered_when_it_is_missing if {
 	request := testing.without(testing.by_spoke, "/action")
 	spokegate.decision == testing.denied([action_not_offered]) with input as request
+}
+
+test_connecting_is_not_offered_to_the_user if {
+	request := testing.patched(testing.by_user, {
+		"/action/name": "connect",
+		"/resource": testing.to_connect.resource,
+	})
+	decision := spokegate.decision with input as request
+	decision == testing.denied(decision.reasons)
+	action_not_offered in decision.reasons
+}
+
+unknown_host := reason(
+	"registry.unknown_host",
+	"The access request to connect names no host, or not in the one form that it has.",
+)
+
+test_unknown_host[note] if {
+	some note, values in {
+		"a function": {"/resource/type": "function"},
+		"another name": {"/resource/host/name": "api.example.com"},
+		"another port": {"/resource/host/port": 8443},
+		"a port in words": {"/resource/host/port": "443"},
+		"another origin": {"/resource/host/origin": "untrusted:web"},
+		"another scheme": {"/resource/host/scheme": "ftp"},
+		"no scheme": {"/resource/host/scheme": null},
+		"no host": {"/resource/host": null},
+	}
+	decision := spokegate.decision with input as testing.patched(testing.to_connect, values)
+	decision == testing.denied([unknown_host])
+}
+
+test_unknown_host_when_a_function_is_to_be_connected_to if {
+	request := testing.patched(testing.by_spoke, {"/action/name": "connect"})
+	decision := spokegate.decision with input as request
+	decision == testing.denied([unknown_host])
+}
+
+test_a_host_is_no_function[action] if {
+	some action in {"invoke", "return"}
+	request := testing.patched(testing.to_connect, {"/action/name": action})
+	spokegate.decision == testing.hidden([unknown_function]) with input as request
 }
 
 test_nothing_is_offered_to_the_planner[action] if {
@@ -246,6 +287,9 @@ test_malformed_app[note] if {
 		"target's clearance": testing.without(testing.by_spoke, "/resource/app/clearance"),
 		"target's asks": testing.without(testing.by_spoke, "/resource/app/asks"),
 		"clearance of another type": testing.patched(testing.by_user, {"/resource/app/clearance": "all"}),
+		"caller's egress": testing.without(testing.by_spoke, "/subject/app/egress"),
+		"target's egress": testing.without(testing.by_user, "/resource/app/egress"),
+		"egress of another type": testing.patched(testing.by_user, {"/resource/app/egress": "*"}),
 		"asks of another type": testing.patched(testing.by_user, {"/resource/app/asks": "*"}),
 	}
 	spokegate.decision == testing.denied([malformed_app]) with input as request

@@ -68,6 +68,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """This server does not offer the operation (UNIMPLEMENTED)."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 18
     """The hub failed in a way that it does not know (INTERNAL)."""
+    ERROR_REASON_HOST_UNAVAILABLE: _ErrorReason.ValueType  # 19
+    """A host outside cannot be reached, is at an address that is not public, or
+    broke off; the three cannot be told apart (UNAVAILABLE).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says what kind of refusal or failure happened. It travels as the
@@ -123,4 +127,8 @@ ERROR_REASON_UNIMPLEMENTED: ErrorReason.ValueType  # 17
 """This server does not offer the operation (UNIMPLEMENTED)."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 18
 """The hub failed in a way that it does not know (INTERNAL)."""
+ERROR_REASON_HOST_UNAVAILABLE: ErrorReason.ValueType  # 19
+"""A host outside cannot be reached, is at an address that is not public, or
+broke off; the three cannot be told apart (UNAVAILABLE).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

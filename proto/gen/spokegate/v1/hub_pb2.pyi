@@ -343,9 +343,13 @@ class Prompt(_message.Message):
     caller: _builtins.str
     """Who asks: "user", or the name of the asking app."""
     function: _builtins.str
-    """The function asked for: "app.function"."""
+    """The function asked for: "app.function"; or the host to connect to:
+    "host:port".
+    """
     function_effect: _builtins.str
-    """What the function does to the world: "read", "write" or "irreversible"."""
+    """What the function does to the world: "read", "write" or "irreversible";
+    empty for a host.
+    """
     arguments_json: _builtins.str
     """The exact arguments that would be delivered, as canonical JSON."""
     planned: _builtins.bool
@@ -613,6 +617,7 @@ class AppInfo(_message.Message):
     CLEARANCE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     FUNCTIONS_FIELD_NUMBER: _builtins.int
+    EGRESS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The app's name."""
     version: _builtins.str
@@ -631,6 +636,10 @@ class AppInfo(_message.Message):
     def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FunctionInfo]:
         """The functions it offers."""
 
+    @_builtins.property
+    def egress(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The hosts it declares that it connects to: "host:port"."""
+
     def __init__(
         self,
         *,
@@ -641,10 +650,11 @@ class AppInfo(_message.Message):
         clearance: _abc.Iterable[_builtins.str] | None = ...,
         digest: _builtins.str = ...,
         functions: _abc.Iterable[Global___FunctionInfo] | None = ...,
+        egress: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clearance", b"clearance", "description", b"description", "digest", b"digest", "functions", b"functions", "name", b"name", "trust", b"trust", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clearance", b"clearance", "description", b"description", "digest", b"digest", "egress", b"egress", "functions", b"functions", "name", b"name", "trust", b"trust", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -164,7 +164,7 @@ class Ask(_message.Message):
 
     @_builtins.property
     def fetch(self) -> Global___FetchAsk:
-        """Fetch over HTTP. Answered UNIMPLEMENTED until the hub has egress."""
+        """Fetch over HTTP, from a host that the manifest declares."""
 
     def __init__(
         self,
@@ -304,7 +304,14 @@ Global___RecallAsk: _TypeAlias = RecallAsk  # noqa: Y015
 
 @_typing.final
 class FetchAsk(_message.Message):
-    """FetchAsk asks for an HTTP exchange through the hub."""
+    """FetchAsk asks for one HTTP exchange through the hub, which decides on it
+    (action "connect") before it resolves the name. Redirects are not followed:
+    where one leads is asked for by another FetchAsk. What comes back is
+    untrusted, and the spoke carries the label "untrusted:host:port" from then on.
+    Refused with REQUEST_INVALID when it could be read in two ways,
+    HOST_UNAVAILABLE when the host cannot or may not be reached, QUOTA_EXCEEDED
+    when the response is larger than max_response_bytes: it is never cut short.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -332,15 +339,27 @@ class FetchAsk(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     HEADERS_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
+    MAX_RESPONSE_BYTES_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MILLISECONDS_FIELD_NUMBER: _builtins.int
     method: _builtins.str
-    """The method, such as "GET"."""
+    """The method: GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS."""
     url: _builtins.str
-    """The absolute URL."""
+    """The absolute URL, http or https, of a host by name; at most 8 KiB."""
     body: _builtins.bytes
-    """The body."""
+    """The body, at most 512 KiB."""
+    max_response_bytes: _builtins.int
+    """The largest body that the response may have: 1 MiB when 0, never more than
+    3 MiB.
+    """
+    timeout_milliseconds: _builtins.int
+    """How long the exchange may take once it is let through, in milliseconds: 30
+    seconds when 0, never beyond the deadline of the call.
+    """
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Header names and values."""
+        """Header names and values. The hub itself says Host, Content-Length and
+        whatever is about the connection.
+        """
 
     def __init__(
         self,
@@ -349,10 +368,12 @@ class FetchAsk(_message.Message):
         url: _builtins.str = ...,
         headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         body: _builtins.bytes = ...,
+        max_response_bytes: _builtins.int = ...,
+        timeout_milliseconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "method", b"method", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "max_response_bytes", b"max_response_bytes", "method", b"method", "timeout_milliseconds", b"timeout_milliseconds", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,6 +388,7 @@ class Answer(_message.Message):
     ASK_ID_FIELD_NUMBER: _builtins.int
     PROBE_FIELD_NUMBER: _builtins.int
     INVOKE_FIELD_NUMBER: _builtins.int
+    FETCH_FIELD_NUMBER: _builtins.int
     ask_id: _builtins.int
     """The ask."""
     @_builtins.property
@@ -377,18 +399,23 @@ class Answer(_message.Message):
     def invoke(self) -> Global___InvokeAnswer:
         """To an invoke."""
 
+    @_builtins.property
+    def fetch(self) -> Global___FetchAnswer:
+        """To a fetch."""
+
     def __init__(
         self,
         *,
         ask_id: _builtins.int = ...,
         probe: Global___ProbeAnswer | None = ...,
         invoke: Global___InvokeAnswer | None = ...,
+        fetch: Global___FetchAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["invoke", b"invoke", "kind", b"kind", "probe", b"probe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fetch", b"fetch", "invoke", b"invoke", "kind", b"kind", "probe", b"probe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_id", b"ask_id", "invoke", b"invoke", "kind", b"kind", "probe", b"probe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_id", b"ask_id", "fetch", b"fetch", "invoke", b"invoke", "kind", b"kind", "probe", b"probe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["probe", "invoke"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["probe", "invoke", "fetch"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -473,6 +500,64 @@ class InvokeAnswer(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvokeAnswer: _TypeAlias = InvokeAnswer  # noqa: Y015
+
+@_typing.final
+class FetchAnswer(_message.Message):
+    """FetchAnswer is the response of the host: whole, and untrusted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """The HTTP status."""
+    body: _builtins.bytes
+    """The body, as the host encoded it."""
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___FetchHeader]:
+        """The headers, in their order."""
+
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        headers: _abc.Iterable[Global___FetchHeader] | None = ...,
+        body: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "headers", b"headers", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchAnswer: _TypeAlias = FetchAnswer  # noqa: Y015
+
+@_typing.final
+class FetchHeader(_message.Message):
+    """FetchHeader is one header of a response."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name, in lower case."""
+    value: _builtins.str
+    """The value."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchHeader: _TypeAlias = FetchHeader  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):

@@ -1,0 +1,24 @@
+"""The actions, and which of the ten steps each takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hub.mediation.request import ActionName
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Which of the steps an action takes, besides identify, resolve, describe, decide and record."""
+
+    takes_arguments: bool
+    may_prompt: bool
+    forwards: bool
+
+
+ACTIONS: dict[ActionName, Action] = {
+    "invoke": Action(takes_arguments=True, may_prompt=True, forwards=True),
+    "return": Action(takes_arguments=True, may_prompt=False, forwards=False),
+    "probe": Action(takes_arguments=False, may_prompt=False, forwards=False),
+    "connect": Action(takes_arguments=False, may_prompt=True, forwards=True),
+}
