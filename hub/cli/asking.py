@@ -106,7 +106,10 @@ def rendered(prompt: hub_pb2.Prompt, *, whole: bool = False) -> RenderableType:
 def _who(prompt: hub_pb2.Prompt) -> Table:
     rows: list[tuple[str, Text]] = [
         ("who", Text(" > ").join(cell(name, "bold") for name in prompt.chain)),
-        ("what", Text.assemble((safe(prompt.function), "bold"), "  ", _effect(prompt))),
+        # A host has no effect that anyone declares.
+        ("what", Text.assemble((safe(prompt.function), "bold"), "  ", _effect(prompt)))
+        if prompt.function_effect
+        else ("host", cell(prompt.function, "bold")),
         ("plan", Text("in the plan", "green") if prompt.planned else Text("not in a plan", "yellow")),
     ]
     if prompt.labels.integrity:
@@ -184,7 +187,7 @@ def _choices(prompt: hub_pb2.Prompt) -> Table:
         style = "bold yellow" if offer.scope == decision_pb2.GRANT_SCOPE_ALWAYS else "bold green"
         made.add_row(Text(f"[{_KEYS.get(offer.scope, '?')}]", style), cell(offer.covers))
     made.add_row(Text("[n]", "bold red"), Text("No."))
-    hints = ["e to edit, to less"]
+    hints = ["e to edit, to less"] if prompt.function_effect else []
     if len(prompt.scopes) > 1:
         hints.append("s x3 for three calls")
     if any(offer.scope == decision_pb2.GRANT_SCOPE_UNTIL for offer in prompt.scopes):

@@ -8,9 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hub.errors import ConsentRequired, PolicyDenied, RequestInvalid
-from hub.mediation.call import Delivered
+from hub.mediation.call import Call, Delivered
+from hub.mediation.caller import SessionState, user_caller
 from hub.mediation.consent import Yes
+from hub.mediation.labels import NONE
 from hub.mediation.pdp import Decision
 from hub.mediation.schema import digest
 from tests.support.desk import answering, until
@@ -144,3 +148,19 @@ async def test_however_many_ask_at_once_no_more_are_shown_than_the_policies_let(
         refusals = [type(refusal) for refusal in await asyncio.gather(*calls)]
         await until(lambda: hub.session.prompts == 3)
     assert (len(asked), refusals.count(ConsentRequired), refusals.count(PolicyDenied)) == (3, 3, 27)
+
+
+def test_what_is_no_function_cannot_be_edited() -> None:
+    """A connection's request is decided on, and put through, as it came."""
+    call = Call(
+        caller=user_caller(SessionState(id="s-1", user="alice"), deadline=0.0),
+        labels=NONE,
+        given=NONE,
+        action="connect",
+        function="api.example.org:443",
+        decision_id="d-1",
+        started=0.0,
+    )
+    call.edit(None)
+    with pytest.raises(RequestInvalid, match="no function"):
+        call.edit({})
