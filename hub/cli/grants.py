@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from spokegate.v1 import decision_pb2
 
-from hub.cli.output import Format, FormatOption, SocketOption, as_dict, cell, out, print_json, run, table
+from hub.cli.output import Format, FormatOption, SocketOption, as_dict, cell, out, print_json, run
 from hub.client import HubClient
 
 app = typer.Typer(no_args_is_help=True, help="List, show and revoke what you have agreed to.")
@@ -34,10 +36,8 @@ def list_grants(
         if form is Format.JSON:
             print_json([as_dict(grant) for grant in found])
             return
-        listed = table("grant", "holds", "covers")
         for grant in found:
-            listed.add_row(cell(grant.grant_id), _holds(grant), cell(grant.covers))
-        out.print(listed, soft_wrap=False)
+            out.print(_in_short(grant), soft_wrap=False)
 
     run(work(), form)
 
@@ -70,6 +70,15 @@ def revoke(grant: GrantArgument, socket: SocketOption = None, form: FormatOption
             out.print(Text.assemble(f"{ended.grant_id} ", (f"{ended.end_reason} {_time(ended.end_time)}", "dim")))
 
     run(work(), form)
+
+
+def _in_short(grant: decision_pb2.Grant) -> Group:
+    given = f"given {_time(grant.create_time)} after {grant.decision_id}"
+    return Group(
+        Text.assemble(cell(grant.grant_id, "bold"), "  ", _holds(grant)),
+        Padding(cell(grant.covers), (0, 0, 0, 2)),
+        Padding(cell(given, "dim"), (0, 0, 0, 2)),
+    )
 
 
 def _in_full(grant: decision_pb2.Grant) -> Table:
