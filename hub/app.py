@@ -15,10 +15,11 @@ from hub.config import PROJECT_ROOT, Config, EgressConfig
 from hub.edge.server import EdgeServers, private_directory
 from hub.edge.service import Backend
 from hub.errors import SpokegateError
+from hub.mediation.actions import Limits
 from hub.mediation.consent import Prompts
 from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
-from hub.mediation.mediator import Limits, Mediator
+from hub.mediation.mediator import Mediator
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import OpaPdp
 from hub.opa.binary import find_opa

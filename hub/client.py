@@ -134,17 +134,38 @@ class HubClient:
         finally:
             call.cancel()
 
-    async def answer(self, prompt_id: str, scope: decision_pb2.GrantScope.ValueType | None) -> None:
+    async def answer(
+        self,
+        prompt_id: str,
+        scope: decision_pb2.GrantScope.ValueType | None,
+        *,
+        expires: float | None = None,
+        uses: int | None = None,
+        exact: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
         """Answer a prompt: yes with a scope, or no with None.
 
+        Args:
+            prompt_id: The prompt.
+            scope: For how long the yes holds.
+            expires: Scope until: when it ends, in seconds since the epoch; None for as late as the prompt offers.
+            uses: For how many requests it is good at most.
+            exact: Whether it is for exactly these arguments.
+            arguments: What is agreed to in place of the arguments asked for; it may only narrow.
+
         Raises:
-            HubError: It does not wait any more, or does not offer the scope.
+            HubError: It does not wait any more, or does not offer as much.
         """
-        request = hub_pb2.AnswerPromptRequest(prompt_id=prompt_id)
+        request = hub_pb2.AnswerPromptRequest(prompt_id=prompt_id, uses=uses, exact=exact)
         if scope is None:
             request.refuse = True
         else:
             request.approve = scope
+        if expires is not None:
+            request.expire_time.FromNanoseconds(int(expires * 1e9))
+        if arguments is not None:
+            request.arguments_json = json.dumps(arguments)
         with _errors():
             await self._stub.AnswerPrompt(request, timeout=_QUICK_SECONDS)
 
@@ -176,6 +197,12 @@ class HubClient:
         with _errors():
             reply = await self._stub.ListGrants(request, timeout=_QUICK_SECONDS)
         return list(reply.grants)
+
+    async def grant(self, grant_id: str) -> decision_pb2.Grant:
+        """Return one grant of the user, whether it holds or not."""
+        with _errors():
+            reply = await self._stub.GetGrant(hub_pb2.GetGrantRequest(grant_id=grant_id), timeout=_QUICK_SECONDS)
+        return reply.grant
 
     async def revoke(self, grant_id: str) -> decision_pb2.Grant:
         """End a grant at once."""

@@ -6,20 +6,18 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
 import typer
-from google.protobuf.json_format import MessageToDict
 from rich.padding import Padding
 from rich.text import Text
 from spokegate.v1 import decision_pb2
 
-from hub.cli import asking, audit
-from hub.cli.output import Exit, Format, cell, err, exit_of, out, print_error, print_json, safe, table
-from hub.client import HubClient, HubError
+from hub.cli import asking, audit, grants
+from hub.cli.output import Exit, Format, FormatOption, SocketOption, as_dict, cell, err, out, print_json, run, safe
+from hub.client import HubClient
 
 # What only one command needs is imported there: a call should not wait for the whole hub to load.
 
@@ -28,10 +26,9 @@ app = typer.Typer(
 )
 app_commands = typer.Typer(no_args_is_help=True, help="Work on an app.")
 app.add_typer(app_commands, name="app")
+app.add_typer(grants.app, name="grants")
 app.add_typer(audit.app, name="audit")
 
-FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
-SocketOption = Annotated[Path | None, typer.Option("--socket", help="The hub's socket; it stands for the user.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The configuration; ./spokegate.yaml by default.")]
 
 _EFFECT_STYLES = {"allow": "green", "deny": "red", "ask": "yellow"}
@@ -91,7 +88,7 @@ def call(
     """Call one function as the user."""
     text = _arguments(arg or [], arguments)
     here = ask if ask is not None else sys.stdin.isatty() and sys.stdout.isatty() and form is Format.TEXT
-    _run(_call(function, text, words, here, timeout, socket, form), form)
+    run(_call(function, text, words, here, timeout, socket, form), form)
 
 
 @app.command()
@@ -102,7 +99,7 @@ def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
         async with HubClient(socket) as client:
             found = await client.apps()
         if form is Format.JSON:
-            print_json([_as_dict(item) for item in found])
+            print_json([as_dict(item) for item in found])
             return
         for item in found:
             out.print(Text.assemble((safe(item.name), "bold"), (f"  {safe(item.version)}  {item.trust}", "dim")))
@@ -115,7 +112,7 @@ def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
                 out.print(line.append(", ".join(map(safe, labels)), style="yellow"))
                 out.print(Padding(cell(function.description, "dim"), (0, 0, 0, 4)), soft_wrap=False)
 
-    _run(list_apps(), form)
+    run(list_apps(), form)
 
 
 @app.command()
@@ -131,7 +128,7 @@ def prompts(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> No
             err.print(Text("watching; Ctrl-C stops", style="dim"))
             await asking.answer_prompts(client, events)
 
-    _run(watch(), form)
+    run(watch(), form)
 
 
 @app.command()
@@ -150,12 +147,12 @@ def decisions(
         async with HubClient(socket) as client:
             found = await client.decisions(session_id=session, limit=limit, diverging=diverging)
         if form is Format.JSON:
-            print_json([_as_dict(record) for record in found])
+            print_json([as_dict(record) for record in found])
             return
         for record in found:
             out.print(_decision_lines(record))
 
-    _run(list_decisions(), form)
+    run(list_decisions(), form)
 
 
 @app.command()
@@ -171,60 +168,11 @@ def explain(
         async with HubClient(socket) as client:
             explained = await client.explain(decision)
         if form is Format.JSON:
-            print_json(_as_dict(explained))
+            print_json(as_dict(explained))
         else:
             telling.show(out, explained)
 
-    _run(tell(), form)
-
-
-@app.command()
-def grants(
-    ended: Annotated[bool, typer.Option("--ended", help="List ended grants too.")] = False,
-    socket: SocketOption = None,
-    form: FormatOption = Format.TEXT,
-) -> None:
-    """List what you have agreed to."""
-
-    async def list_grants() -> None:
-        async with HubClient(socket) as client:
-            found = await client.grants(include_ended=ended)
-        if form is Format.JSON:
-            print_json([_as_dict(grant) for grant in found])
-            return
-        listed = table("grant", "scope", "who", "what", "holds for", "ended")
-        for grant in found:
-            constraint = ", ".join(f"{pointer} = {value}" for pointer, value in grant.constraint_json.items())
-            listed.add_row(
-                cell(grant.grant_id),
-                cell(decision_pb2.GrantScope.Name(grant.scope).removeprefix("GRANT_SCOPE_").lower()),
-                cell(grant.caller),
-                cell(grant.function, "bold"),
-                cell(constraint or ("exactly one call" if grant.arguments_digest else "any arguments")),
-                cell(grant.end_time.ToJsonString() if grant.HasField("end_time") else ""),
-            )
-        out.print(listed)
-
-    _run(list_grants(), form)
-
-
-@app.command()
-def revoke(
-    grant: Annotated[str, typer.Argument(help="The grant's id.")],
-    socket: SocketOption = None,
-    form: FormatOption = Format.TEXT,
-) -> None:
-    """End a grant at once."""
-
-    async def end() -> None:
-        async with HubClient(socket) as client:
-            ended = await client.revoke(grant)
-        if form is Format.JSON:
-            print_json(_as_dict(ended))
-        else:
-            out.print(Text(f"{grant} ended"))
-
-    _run(end(), form)
+    run(tell(), form)
 
 
 @app.command(name="doctor")
@@ -326,25 +274,6 @@ def _would_be(decision: decision_pb2.Decision, effect: str, shadow: str) -> list
         return []
     codes = ", ".join(reason.code for reason in decision.shadow.reasons)
     return [("         would be ", "dim"), (shadow, _EFFECT_STYLES[shadow]), (f"  {safe(codes)}\n", "dim")]
-
-
-def _run(work: Coroutine[Any, Any, None], form: Format) -> None:
-    try:
-        asyncio.run(work)
-    except HubError as error:
-        hint = (
-            "is the hub up? start it with: spokegate up"
-            if not error.reason and error.code.name == "UNAVAILABLE"
-            else ""
-        )
-        print_error(error, hint=hint, form=form)
-        raise typer.Exit(exit_of(error)) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.DONE) from None
-
-
-def _as_dict(message: Any) -> dict[str, Any]:
-    return MessageToDict(message, preserving_proto_field_name=True)
 
 
 def _configure_log(form: Format) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import unicodedata
+from collections.abc import Coroutine
 from enum import IntEnum, StrEnum
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import grpc
+import typer
+from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +28,10 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
+SocketOption = Annotated[Path | None, typer.Option("--socket", help="The hub's socket; it stands for the user.")]
 
 
 class Exit(IntEnum):
@@ -97,3 +106,20 @@ def table(*columns: str) -> Table:
 def cell(text: str, style: str = "") -> Text:
     """Return text for a table cell: escaped, never markup."""
     return Text(safe(text), style=style)
+
+
+def as_dict(message: Any) -> dict[str, Any]:
+    """Return a message as what `print_json` prints."""
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def run(work: Coroutine[Any, Any, None], form: Format) -> None:
+    """Do the work of a command; an error of the hub is printed, and ends it with the exit code that it has."""
+    try:
+        asyncio.run(work)
+    except HubError as error:
+        unreachable = not error.reason and error.code.name == "UNAVAILABLE"
+        print_error(error, hint="is the hub up? start it with: spokegate up" if unreachable else "", form=form)
+        raise typer.Exit(exit_of(error)) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.DONE) from None

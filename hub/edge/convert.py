@@ -9,14 +9,23 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from spokegate.v1 import decision_pb2, error_pb2, hub_pb2
 
-from hub.mediation.consent import Ended, Outcome, Question
+from hub.errors import RequestInvalid
+from hub.mediation import describe, schema
+from hub.mediation.consent import Ended, Outcome, Question, Yes
 from hub.mediation.explain import Explanation, FiredRule
 from hub.mediation.labels import Labels
+from hub.mediation.request import GrantScope
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 from hub.store.audit import Recorded
 from hub.store.grants import Grant
 
-SCOPES = {"once": decision_pb2.GRANT_SCOPE_ONCE, "session": decision_pb2.GRANT_SCOPE_SESSION}
+SCOPES: dict[GrantScope, decision_pb2.GrantScope.ValueType] = {
+    "once": decision_pb2.GRANT_SCOPE_ONCE,
+    "session": decision_pb2.GRANT_SCOPE_SESSION,
+    "until": decision_pb2.GRANT_SCOPE_UNTIL,
+    "always": decision_pb2.GRANT_SCOPE_ALWAYS,
+}
+_SCOPES_BACK = {value: scope for scope, value in SCOPES.items()}
 
 _DECIDED_BY = {
     "rule": decision_pb2.DECIDED_BY_RULE,
@@ -80,9 +89,41 @@ def prompt_event(event: Question | Ended) -> hub_pb2.WatchPromptsResponse:
             title=event.title,
             detail=event.detail,
             reasons=[decision_pb2.Reason(code=r.code, message=r.message, rule=r.rule) for r in event.reasons],
-            scopes=[hub_pb2.PromptScope(scope=SCOPES[offer.scope], covers=offer.covers) for offer in event.offers],
+            scopes=[
+                hub_pb2.PromptScope(
+                    scope=SCOPES[offer.scope],
+                    covers=offer.covers,
+                    expire_time=_timestamp(offer.latest) if offer.latest is not None else None,
+                )
+                for offer in event.offers
+            ],
             expire_time=_timestamp(event.expires),
+            prompts_before=event.prompts_before,
+            control_arguments=event.control_arguments,
         )
+    )
+
+
+def yes(request: hub_pb2.AnswerPromptRequest) -> Yes | None:
+    """Return a person's answer: None is a no.
+
+    Raises:
+        RequestInvalid: It approves with no scope that there is, or its parts are not of their kind.
+    """
+    if request.WhichOneof("answer") != "approve":
+        return None
+    scope = _SCOPES_BACK.get(request.approve)
+    if scope is None:
+        raise RequestInvalid("approve: name a scope that the prompt offers")
+    edited = schema.parse(request.arguments_json, what="arguments_json") if request.arguments_json else None
+    if edited is not None and not isinstance(edited, dict):
+        raise RequestInvalid("arguments_json: not a JSON object")
+    return Yes(
+        scope=scope,
+        expires=_seconds(request.expire_time) if request.HasField("expire_time") else None,
+        uses=request.uses if request.HasField("uses") else None,
+        exact=request.exact,
+        edited=edited,
     )
 
 
@@ -99,6 +140,13 @@ def grant(of: Grant) -> decision_pb2.Grant:
         labels=labels_of_json(of.labels),
         create_time=_timestamp(of.created),
         end_time=_timestamp(of.ended) if of.ended is not None else None,
+        expire_time=_timestamp(of.expires) if of.expires is not None else None,
+        uses_left=of.uses_left,
+        caller_digest=of.caller_digest or "",
+        target_digest=of.target_digest or "",
+        decision_id=of.decision_id,
+        covers=describe.covers(of),
+        end_reason=of.end_reason or "",
     )
 
 
@@ -240,6 +288,10 @@ def _error_of(of: Recorded) -> str:
 
 def _timestamp(seconds: float) -> Timestamp:
     return Timestamp(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
+
+
+def _seconds(of: Timestamp) -> float:
+    return of.seconds + of.nanos / 1e9
 
 
 def _duration(seconds: float) -> Duration:

@@ -48,6 +48,7 @@ RULES: dict[str, Rule] = {
     "AnswerPrompt": _QUICK,
     "ListApps": _QUICK,
     "ListGrants": _QUICK,
+    "GetGrant": _QUICK,
     "RevokeGrant": _QUICK,
     "ListDecisions": _QUICK,
     "ExplainDecision": _QUICK,

@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from spokegate.v1 import decision_pb2, hub_pb2, hub_pb2_grpc
+from spokegate.v1 import hub_pb2, hub_pb2_grpc
 
 from hub.edge import convert
 from hub.edge.interceptors import seconds_left
 from hub.errors import RequestInvalid, Unimplemented
 from hub.mediation.consent import Prompts
 from hub.mediation.explain import Explainer
-from hub.mediation.request import GrantScope
 from hub.sessions.session import Sessions
 from hub.spokes.registry import Registry
 from hub.store.audit import AuditLog
@@ -24,11 +23,6 @@ _DEFAULT_PAGE = 50
 _MAX_PAGE = 1000
 _ANSWER_SECONDS = 0.1
 _PAGE_TOKEN = re.compile(r"[0-9]{1,18}")
-
-_SCOPES: dict[int, GrantScope] = {
-    decision_pb2.GRANT_SCOPE_ONCE: "once",
-    decision_pb2.GRANT_SCOPE_SESSION: "session",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +106,7 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
         self, request: hub_pb2.AnswerPromptRequest, context: Any
     ) -> hub_pb2.AnswerPromptResponse:
         """Answer a question."""
-        scope: GrantScope | None = None
-        if request.WhichOneof("answer") == "approve":
-            scope = _SCOPES.get(request.approve)
-            if scope is None:
-                raise RequestInvalid("approve: name a scope that the prompt offers")
-        self._backend.prompts.answer(self._user, request.prompt_id, scope)
+        self._backend.prompts.answer(self._user, request.prompt_id, convert.yes(request))
         return hub_pb2.AnswerPromptResponse()
 
     async def ListApps(  # noqa: N802
@@ -134,6 +123,13 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
             self._user, session=request.session_id, include_ended=request.include_ended
         )
         return hub_pb2.ListGrantsResponse(grants=[convert.grant(grant) for grant in grants])
+
+    async def GetGrant(  # noqa: N802
+        self, request: hub_pb2.GetGrantRequest, context: Any
+    ) -> hub_pb2.GetGrantResponse:
+        """Give one grant."""
+        found = await self._backend.grants.find(self._user, request.grant_id)
+        return hub_pb2.GetGrantResponse(grant=convert.grant(found))
 
     async def RevokeGrant(  # noqa: N802
         self, request: hub_pb2.RevokeGrantRequest, context: Any

@@ -1,4 +1,4 @@
-"""The actions, and which of the ten steps each takes."""
+"""The actions, which of the ten steps each takes, and what bounds them all."""
 
 from __future__ import annotations
 
@@ -22,3 +22,11 @@ ACTIONS: dict[ActionName, Action] = {
     "probe": Action(takes_arguments=False, may_prompt=False, forwards=False),
     "connect": Action(takes_arguments=False, may_prompt=True, forwards=True),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the hub itself bounds, before the policies are asked."""
+
+    max_hops: int = 8
+    prompt_timeout_seconds: float = 60.0

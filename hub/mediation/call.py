@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from hub.errors import SpokegateError, reason_name
+from hub.errors import RequestInvalid, SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
 from hub.mediation.labels import NONE, Labels
@@ -17,8 +17,18 @@ from hub.mediation.request import ActionName
 from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
+from hub.store.grants import Grant
 
 DecidedBy = Literal["rule", "grant", "person", "default", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a request brought its caller."""
+
+    decision_id: str
+    result_json: str
+    labels: Labels
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +50,7 @@ class Call:
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)  # those in the document, by id
     carried: Labels = NONE  # what the target could know when its function ended
     taken_off: Labels = NONE  # what the policies take off what the caller gets to know by the result
     result_labels: Labels = NONE  # what the decision was told that the result carries
@@ -107,6 +118,20 @@ class Call:
     def as_notice(self, message: str) -> Event:
         """Return what the policies want the user to be told of the request as an event."""
         return self._event("notice", {"message": message, "function": self.function, "caller": self.caller.id})
+
+    def edit(self, arguments: dict[str, Any] | None) -> None:
+        """Put what a person made of the arguments, if anything, in their place: from here on there are no others.
+
+        Raises:
+            RequestInvalid: They do not fit the function's schema, or it is no function that is asked for.
+        """
+        if arguments is None:
+            return
+        if self.target is None:
+            raise RequestInvalid("edited arguments: what is asked for is no function")
+        schema.check(arguments, self.target.arguments_validator, what="edited arguments")
+        self.arguments_json = schema.canonical(arguments, what="edited arguments")
+        self.arguments = arguments
 
     def _event(self, kind: str, body: dict[str, Any]) -> Event:
         session = self.caller.session

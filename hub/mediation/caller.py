@@ -47,6 +47,8 @@ class SessionState:
     calls_by_function: Counter[str] = field(default_factory=Counter)
     rate: Rate = field(default_factory=Rate)
     rate_by_function: defaultdict[str, Rate] = field(default_factory=lambda: defaultdict(Rate))
+    prompts: int = 0  # shown to a person
+    approved: int = 0  # of those, answered with yes
     connections: dict[str, set[OpenConnection]] = field(default_factory=dict)
 
     def count(self, function: str) -> None:

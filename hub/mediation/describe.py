@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from jsonpointer import JsonPointer, JsonPointerException
-
 from hub.mediation import schema
 from hub.mediation.call import Call
 from hub.mediation.caller import new_id
-from hub.mediation.consent import Question, ScopeOffer
+from hub.mediation.consent import Question, ScopeOffer, Yes
 from hub.mediation.labels import NONE, Labels
+from hub.mediation.narrowing import value_at
 from hub.mediation.request import (
     VERSION,
     AccessRequest,
@@ -56,7 +56,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
         result=call.result,
         context=Context(
             session=session.id,
-            time=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            time=_rfc3339(time.time()),
             planned=False,
             chain=list(call.caller.chain),
             hop=call.caller.hop,
@@ -68,6 +68,8 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
                 function=session.calls_by_function[call.function],
                 session_minute=session_minute,
                 function_minute=function_minute,
+                prompts=session.prompts,
+                approved=session.approved,
             ),
         ),
         grants=[_grant_fact(grant) for grant in grants],
@@ -115,6 +117,7 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
         raise RuntimeError("a question needs a decision that asks")
     decision, prompt = call.verdict.decision, call.verdict.decision.prompt
     provenance = call.document["context"]["provenance"]
+    latest = time.time() + prompt.until_seconds
     return Question(
         id=new_id("p"),
         user=call.caller.session.user,
@@ -125,73 +128,116 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
         function=call.function,
         function_effect=call.target.effect if call.target is not None else "",
         arguments_json=call.arguments_json.decode(),
+        control_arguments=tuple(call.target.control_arguments) if call.target is not None else (),
         untrusted_pointers=tuple(sorted(pointer for pointer, found in provenance.items() if not found["user"])),
-        planned=False,
+        planned=call.document["context"]["planned"],
         labels=call.labels,
         title=prompt.title,
         detail=prompt.detail,
         reasons=tuple(decision.reasons),
-        offers=tuple(ScopeOffer(scope, _covers(call, scope)) for scope in prompt.scopes),
+        offers=tuple(_offer(call, scope, latest) for scope in prompt.scopes),
         timeout_seconds=timeout_seconds,
+        prompts_before=call.caller.session.prompts,
     )
 
 
-def grant(call: Call, scope: GrantScope) -> Grant:
-    """Return the grant that a person's yes to a call makes, bound to what the person saw."""
-    session = call.caller.session
+def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
+    """Return the grant that a person's yes to a call makes, bound to what the person saw, or made of it."""
+    caller, session = call.caller, call.caller.session
     # Whoever agrees to a connection agrees to hear from the host.
     labels = call.labels | origin_labels(call.exchange) if call.exchange is not None else call.labels
+    exact = yes.exact or _binds_exactly(call, yes.scope)
+    [latest] = [offer.latest for offer in offers if offer.scope == yes.scope]
     return Grant(
         id=new_id("g"),
-        scope=scope,
+        scope=yes.scope,
         user=session.user,
         session=session.id,
-        caller=call.caller.id,
+        caller=caller.id,
         function=call.function,
-        arguments_digest=schema.digest(call.arguments_json) if scope == "once" else None,
-        constraint=_control_values(call) if scope == "session" else None,
+        arguments_digest=schema.digest(call.arguments_json) if exact else None,
+        constraint=None if exact else _control_values(call),
         labels=labels.to_json(),
         created=time.time(),
+        decision_id=call.decision_id,
+        caller_digest=caller.app.digest if caller.app is not None else None,
+        target_digest=call.target.app.digest if call.target is not None else None,
+        expires=yes.expires or latest,
+        uses_left=yes.uses,
     )
 
 
-def _covers(call: Call, scope: GrantScope) -> str:
+def covers(given: Grant) -> str:
+    """Return what a grant covers, for a person."""
+    fixed = ", ".join(f"{pointer} = {json.dumps(value)}" for pointer, value in (given.constraint or {}).items())
+    what = f"calls of {given.function} by {given.caller}"
+    if ":" in given.function:
+        what = f"connections of {given.caller} to {given.function}"
+    if given.arguments_digest is not None:
+        what += " with exactly the arguments that it was given for"
+    elif fixed:
+        what += f" with {fixed}"
+    carried = [label for labels in given.labels.values() for label in labels]
+    return f"{what}; no other labels than {', '.join(carried)}" if carried else f"{what}; no labels"
+
+
+def _offer(call: Call, scope: GrantScope, latest: float) -> ScopeOffer:
+    function, caller = call.function, call.caller.id
     if call.exchange is not None:
         if scope == "once":
-            return f"This one connection to {call.function}, for exactly this request."
-        return f"Every connection of {call.caller.id} to {call.function}, whatever it sends, until the session ends."
+            return ScopeOffer(scope, f"This one connection to {function}, for exactly this request.")
+        every = f"Every connection of {caller} to {function}, whatever it sends, until the session ends."
+        return ScopeOffer(scope, every)
     if scope == "once":
-        return f"This one call of {call.function}, with exactly these arguments."
+        return ScopeOffer(scope, f"This one call of {function}, with exactly these arguments.")
     fixed = ", ".join(sorted(_control_values(call)))
     same = f" with the same {fixed}" if fixed else ""
-    return f"Every call of {call.function} by {call.caller.id}{same}, until the session ends."
+    if _binds_exactly(call, scope):
+        same = " with exactly these arguments"
+    every = f"Every call of {function} by {caller}{same}"
+    if scope == "session":
+        return ScopeOffer(scope, f"{every}, until the session ends.")
+    if scope == "until":
+        when = datetime.fromtimestamp(latest, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return ScopeOffer(scope, f"{every}, in any session, until {when} or earlier.", latest)
+    return ScopeOffer(scope, f"{every}, in any session, until you revoke it or either app changes.")
+
+
+def _binds_exactly(call: Call, scope: GrantScope) -> bool:
+    """Return whether a grant is for the exact arguments.
+
+    What steers a function without control arguments is all of its arguments: past the session, they must stay.
+    """
+    return scope == "once" or (scope != "session" and not _control_values(call))
 
 
 def _control_values(call: Call) -> dict[str, Any]:
     """Return the control arguments that the call has, by pointer."""
-    found = {}
-    for pointer in call.target.control_arguments if call.target is not None else ():
-        try:
-            value = JsonPointer(pointer).resolve(call.arguments, _ABSENT)
-        except JsonPointerException:
-            continue
-        if value is not _ABSENT:
-            found[pointer] = value
-    return found
+    pointers = call.target.control_arguments if call.target is not None else ()
+    found = {pointer: value_at(call.arguments, pointer, _ABSENT) for pointer in pointers}
+    return {pointer: value for pointer, value in found.items() if value is not _ABSENT}
 
 
-def _grant_fact(grant: Grant) -> GrantFact:
+def _grant_fact(given: Grant) -> GrantFact:
     return GrantFact(
-        id=grant.id,
-        scope=grant.scope,
-        user=grant.user,
-        session=grant.session,
-        caller=grant.caller,
-        function=grant.function,
-        arguments_digest=grant.arguments_digest,
-        constraint=grant.constraint,
-        labels=LabelsFact(**grant.labels),
+        id=given.id,
+        scope=given.scope,
+        user=given.user,
+        session=given.session,
+        caller=given.caller,
+        function=given.function,
+        caller_digest=given.caller_digest,
+        target_digest=given.target_digest,
+        arguments_digest=given.arguments_digest,
+        constraint=given.constraint,
+        labels=LabelsFact(**given.labels),
+        expires=_rfc3339(given.expires) if given.expires is not None else None,
+        uses_left=given.uses_left,
     )
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _labels_fact(labels: Labels) -> LabelsFact:

@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -36,13 +35,13 @@ from hub.errors import (
     SpokegateError,
 )
 from hub.mediation import describe, obligations, schema
-from hub.mediation.actions import ACTIONS
+from hub.mediation.actions import ACTIONS, Limits
 from hub.mediation.asks import SpokeAsks, SpokeConnects
-from hub.mediation.call import Call
+from hub.mediation.call import Call, Delivered
 from hub.mediation.caller import Caller, OpenConnection, SessionState, new_id
-from hub.mediation.consent import Outcome, Prompts, refusal_of
+from hub.mediation.consent import Outcome, Prompts, Question, Yes, refusal_of
 from hub.mediation.kept import KeptLabels
-from hub.mediation.labels import NONE, Labels
+from hub.mediation.labels import NONE
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
@@ -59,23 +58,6 @@ _UNKNOWN = ""
 _DECISION_SECONDS = 30.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the hub itself bounds, before the policies are asked."""
-
-    max_hops: int = 8
-    prompt_timeout_seconds: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What a request brought its caller."""
-
-    decision_id: str
-    result_json: str
-    labels: Labels
 
 
 class Mediator:
@@ -164,7 +146,7 @@ class Mediator:
         try:
             async with asyncio.timeout_at(caller.deadline):
                 await self._resolve(call, arguments_json)  # 2
-                self._describe(call)  # 3
+                await self._describe(call)  # 3
                 await self._decide(call)  # 4
                 await self._consent(call)  # 5
                 await self._record(call)  # 6
@@ -256,14 +238,15 @@ class Mediator:
 
     # 3. describe
 
-    def _describe(self, call: Call) -> None:
-        grants = self._grants.holding(
+    async def _describe(self, call: Call) -> None:
+        grants = await self._grants.holding(
             user=call.caller.session.user,
             session=call.caller.session.id,
             caller=call.caller.id,
             function=call.function,
         )
         call.result_labels = describe.result_labels(call)
+        call.grants = {grant.id: grant for grant in grants}
         call.document = describe.access_request(call, grants).to_input()
 
     # 4. decide
@@ -271,12 +254,12 @@ class Mediator:
     async def _decide(self, call: Call) -> None:
         verdict = await self._pdp.decide(call.document)
         while (grant := verdict.decision.grant) is not None:
-            if all(offered["id"] != grant for offered in call.document["grants"]):
+            if grant not in call.grants:
                 raise DecisionInvalid(f"the policies decide by the grant {grant}, which is not in the access request")
-            if self._grants.use_up(grant):
+            if await self._grants.use(call.grants[grant]):
                 break
-            # Another request used the grant up between the question and the answer.
-            self._describe(call)
+            # Another request used the grant up, or a person revoked it, between the question and the answer.
+            await self._describe(call)
             verdict = await self._pdp.decide(call.document)
         call.verdict = verdict
         call.decided_by = verdict.decision.decided_by
@@ -284,27 +267,45 @@ class Mediator:
     # 5. consent
 
     async def _consent(self, call: Call) -> None:
-        verdict = _verdict_of(call)
-        if verdict.decision.effect != "ask" or not ACTIONS[call.action].may_prompt:
+        if not ACTIONS[call.action].may_prompt or (question := await self._question(call)) is None:
             return
-        await self._put_on_record(call)
-        question = describe.question(call, timeout_seconds=self._limits.prompt_timeout_seconds)
-        answer = await self._prompts.ask(question)
-        if answer.outcome is not Outcome.APPROVED or answer.scope is None:
+        with self._prompts.ask(question) as asked:
+            call.caller.session.prompts += asked.shown
+            await self._put_on_record(call)
+            answer = await asked.answer()
+        if answer.outcome is not Outcome.APPROVED or answer.yes is None:
             raise refusal_of(answer)
-        grant = describe.grant(call, answer.scope)
-        await self._grants.give(grant, decision_id=call.decision_id)
         await self._audit.record(call.as_outcome("approved"))
+        call.edit(answer.yes.edited)
+        grant = await answer.grant(lambda yes: self._give(call, yes, asked.question))
         await self._decide_again(call, grant)
+
+    async def _give(self, call: Call, yes: Yes, question: Question) -> Grant:
+        call.caller.session.approved += 1
+        return await self._grants.give(describe.grant(call, yes, question.offers))
+
+    async def _question(self, call: Call) -> Question | None:
+        """Return what to ask a person, if anything, by a decision that knows of all they were asked in the session."""
+        session = call.caller.session
+        while _verdict_of(call).decision.effect == "ask":
+            question = describe.question(call, timeout_seconds=self._limits.prompt_timeout_seconds)
+            known = call.document["context"]["counts"]["prompts"]
+            if known == session.prompts or not self._prompts.would_show(question):
+                return question
+            await self._describe(call)
+            await self._decide(call)
+        return None
 
     async def _decide_again(self, call: Call, grant: Grant) -> None:
         call.parent_decision_id, call.decision_id = call.decision_id, new_id("d")
         call.recorded = False
-        self._describe(call)
+        await self._describe(call)
         await self._decide(call)
         decision = _verdict_of(call).decision
         if decision.grant == grant.id:
             call.decided_by = "person"
+        elif decision.effect == "ask" and grant.id not in call.grants:
+            raise ConsentRequired("the person's yes is used up: others waited for the same answer")
         elif decision.effect == "ask":
             raise PolicyDenied(f"the policies do not honour the grant {grant.id}")
 
@@ -415,7 +416,7 @@ class Mediator:
         self._audit.record_later(call.as_outcome("decided again"))
         call.parent_decision_id, call.decision_id = call.decision_id, new_id("d")
         call.recorded, call.labels = False, call.caller.labels
-        self._describe(call)
+        await self._describe(call)
         await self._decide(call)
         await self._consent(call)
         await self._record(call)

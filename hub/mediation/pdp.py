@@ -47,6 +47,7 @@ class PromptText(_Contract):
     title: str = Field(min_length=1, description="One line that says what is asked.")
     detail: str = Field(description="Why the policies could not decide.")
     scopes: list[GrantScope] = Field(min_length=1, description="What the person may choose from.")
+    until_seconds: int = Field(ge=1, description="How long from now a grant with the scope until may hold at most.")
 
 
 class Shadow(_Contract):

@@ -17,7 +17,7 @@ VERSION: Literal[1] = 1
 Effect = Literal["read", "write", "irreversible"]
 Trust = Literal["unreviewed", "reviewed", "system"]
 ActionName = Literal["invoke", "return", "probe", "generate", "remember", "recall", "share", "connect"]
-GrantScope = Literal["once", "session"]
+GrantScope = Literal["once", "session", "until", "always"]
 
 
 class _Document(BaseModel):
@@ -101,12 +101,14 @@ class Provenance(_Document):
 
 
 class Counts(_Document):
-    """Calls (action `invoke`) that were asked for in this session, this one included."""
+    """What has been asked for in this session: calls (action `invoke`), this one included, and of the person."""
 
     session: int = Field(ge=0, description="All calls of the session.")
     function: int = Field(ge=0, description="Calls of the session for this function, or connections to this host.")
     session_minute: int = Field(ge=0, description="All calls of the session within the last minute.")
     function_minute: int = Field(ge=0, description="Calls of the session for this function within the last minute.")
+    prompts: int = Field(ge=0, description="Prompts that were shown to a person in this session.")
+    approved: int = Field(ge=0, description="Of those, the ones that were answered with yes.")
 
 
 class Context(_Document):
@@ -132,11 +134,17 @@ class GrantFact(_Document):
     session: str = Field(description="The session it was given in.")
     caller: str = Field(description="The subject id it was given to.")
     function: str = Field(description="The resource id it was given for.")
-    arguments_digest: str | None = Field(default=None, description="Scope once: the exact arguments.")
+    caller_digest: str | None = Field(default=None, description="The asking app as it was; absent for the user.")
+    target_digest: str | None = Field(default=None, description="The serving app as it was.")
+    arguments_digest: str | None = Field(
+        default=None, description="The exact arguments; absent where the constraint binds. Scope once has it always."
+    )
     constraint: dict[str, Any] | None = Field(
-        default=None, description="Scope session: control arguments by pointer, and the values they must have."
+        default=None, description="Control arguments by pointer, and the values they must have."
     )
     labels: LabelsFact = Field(description="What the asker carried when it was given.")
+    expires: str | None = Field(default=None, description="When it ends by itself, RFC 3339 in UTC; scope until.")
+    uses_left: int | None = Field(default=None, description="How many requests it still covers; absent for any number.")
 
 
 class AccessRequest(_Document):

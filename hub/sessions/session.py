@@ -7,15 +7,20 @@ import time
 from dataclasses import dataclass, field
 from typing import Self
 
-from hub.errors import EntityNotFound, QuotaExceeded
+import structlog
+
+from hub.errors import AuditUnavailable, EntityNotFound, QuotaExceeded
+from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.kept import KeptLabels
-from hub.mediation.mediator import Delivered, Mediator
+from hub.mediation.mediator import Mediator
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
 
 _REAP_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +65,7 @@ class Sessions:
         self._reaper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._grants.close_left_over()
+        await self._grants.resume()
         self._reaper = asyncio.create_task(self._close_idle())
         return self
 
@@ -147,6 +152,11 @@ class Sessions:
             for session_id, session in list(self._sessions.items()):
                 if not session.calls and now - session.last_used > self._idle_seconds:
                     await self._close(session_id, "idle")
+            try:
+                await self._grants.expire()
+            except AuditUnavailable as error:
+                # None of them counts any more; that they ended is only put on record later.
+                _log.warning("expired grants could not be ended", problem=str(error))
 
 
 def _event(state: SessionState, what: str) -> Event:

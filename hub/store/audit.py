@@ -79,8 +79,8 @@ class AuditLog:
 
     def __init__(self, engine: Engine, *, hub: str = "hub") -> None:
         self._engine = engine
-        self._hub = hub
-        self.writer = GroupWriter(engine, prepare=self._chain)
+        self.hub = hub
+        self.writer = GroupWriter(engine, enter=self._lock, prepare=self._chain)
 
     async def __aenter__(self) -> Self:
         await self.writer.__aenter__()
@@ -89,17 +89,25 @@ class AuditLog:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.writer.__aexit__(*exc_info)
 
-    async def record(self, event: Event, *also: Write) -> None:
+    async def record(self, event: Event, *also: Write, guard: Write | None = None) -> bool:
         """Append an event, and what is to be written with it, and return when it is durable.
+
+        Args:
+            event: What happened.
+            also: What is written with it.
+            guard: A change; where it finds nothing to change, nothing is written.
+
+        Returns:
+            Whether it was written.
 
         Raises:
             AuditUnavailable: It could not be written.
         """
-        await self.writer.submit(*also, _write_of(event))
+        return await self.writer.submit(*also, _write_of(event), guard=guard)
 
-    def record_later(self, event: Event, *also: Write) -> None:
-        """Append an event with the next batch, without waiting."""
-        self.writer.submit_later(*also, _write_of(event))
+    def record_later(self, event: Event, *also: Write, guard: Write | None = None) -> None:
+        """Append an event with the next batch, without waiting; for the guard see `record`."""
+        self.writer.submit_later(*also, _write_of(event), guard=guard)
 
     async def settle(self) -> None:
         """Return when everything that was appended before is durable.
@@ -120,7 +128,7 @@ class AuditLog:
         Raises:
             AuditUnavailable: The log could not be read or written.
         """
-        mine = AUDIT.c.hub == self._hub
+        mine = AUDIT.c.hub == self.hub
         started = select(AUDIT).where(mine, AUDIT.c.kind == "hub").order_by(AUDIT.c.seq.desc()).limit(1)
         since = max((row.seq for row in await self._read(started)), default=0)
         known = select(AUDIT.c.decision_id).where(mine, AUDIT.c.kind == "outcome", AUDIT.c.seq > since)
@@ -200,6 +208,10 @@ class AuditLog:
         except SQLAlchemyError as error:
             raise AuditUnavailable(f"the audit log could not be read: {error}") from error
 
+    @staticmethod
+    def _lock(connection: Connection) -> None:
+        connection.execute(_HEAD).one()
+
     def _chain(self, connection: Connection, writes: list[Write]) -> None:
         """Number and chain the batch's events, and move the head."""
         events = [write.parameters for write in writes if write.statement is _INSERT]
@@ -208,7 +220,7 @@ class AuditLog:
         seq, head = connection.execute(_HEAD).one()
         for row in events:
             seq += 1
-            row |= {"seq": seq, "hub": self._hub, "previous_hash": head}
+            row |= {"seq": seq, "hub": self.hub, "previous_hash": head}
             head = row["hash"] = row_hash(row)
         connection.execute(_MOVE_HEAD, {"seq": seq, "hash": head})
 

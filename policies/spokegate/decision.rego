@@ -11,6 +11,7 @@ import data.spokegate.rules.budgets
 import data.spokegate.rules.direct
 import data.spokegate.rules.discovery
 import data.spokegate.rules.egress
+import data.spokegate.rules.fatigue
 import data.spokegate.rules.flows
 import data.spokegate.rules.influence
 import data.spokegate.rules.irreversible
@@ -29,7 +30,8 @@ import data.spokegate.settings
 # METADATA
 # title: Decision
 # description: >-
-#   Any deny denies. Else any ask that no grant covers asks, else any allow allows. What no rule decides is asked too.
+#   Any deny denies. Else any ask that no grant covers asks, else any allow allows. What no rule decides is asked too,
+#   and where a person was asked too often already, what would be asked is denied.
 #   Defined for every document, with every member present.
 # entrypoint: true
 decision := {
@@ -122,12 +124,17 @@ questions := asks | undecided
 default effect := "deny"
 
 effect := "ask" if {
+	would_ask
+	count(fatigue.deny) == 0
+}
+
+effect := "allow" if permitted
+
+would_ask if {
 	count(denials) == 0
 	count(questions) > 0
 	count(grants.covering) == 0
 }
-
-effect := "allow" if permitted
 
 permitted if permitted_by_rule
 
@@ -171,6 +178,12 @@ contributed := registry.deny if count(registry.deny) > 0
 contributed := denials if {
 	effect == "deny"
 	count(registry.deny) == 0
+	not would_ask
+}
+
+contributed := questions | fatigue.deny if {
+	effect == "deny"
+	would_ask
 }
 
 contributed := questions if effect == "ask"

@@ -225,7 +225,7 @@ test_a_deny_in_log_only_is_named_in_the_shadow if {
 test_an_allow_in_log_only_does_not_allow if {
 	decision := spokegate.decision with input as testing.by_spoke
 		with data.site.settings as {"modes": {"requests": "log-only"}}
-	decision == object.union(testing.undecided(["once", "session"]), {"shadow": {
+	decision == object.union(testing.undecided(testing.for_good), {"shadow": {
 		"effect": "allow",
 		"reasons": [testing.declared_read],
 		"obligations": [testing.max_result_bytes],

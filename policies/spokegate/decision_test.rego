@@ -39,7 +39,8 @@ test_what_no_rule_decides_is_asked if {
 		"prompt": {
 			"title": "Let reader use archive.find?",
 			"detail": "No rule decides whether reader may use archive.find.",
-			"scopes": ["once", "session"],
+			"scopes": testing.for_good,
+			"until_seconds": 28800,
 		},
 		"review_result": false,
 		"shadow": null,
@@ -179,7 +180,7 @@ test_nothing_is_allowed_without_a_part_that_rules_look_at[pointer] if {
 	decision.effect == "deny"
 }
 
-# Facts that only a site's rules look at.
+# Facts that only a site's rules look at, or only what is asked about.
 unused := {
 	"/subject/roles",
 	"/subject/app/digest",
@@ -190,6 +191,8 @@ unused := {
 	"/context/chain",
 	"/context/chain/0",
 	"/context/chain/1",
+	"/context/counts/prompts",
+	"/context/counts/approved",
 }
 
 test_defined_whatever_part_of_a_connection_is_of_another_type[note] if {

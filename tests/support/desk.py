@@ -21,10 +21,12 @@ from spokegate.v1 import spoke_pb2_grpc
 from sqlalchemy import Engine, text
 
 from hub.errors import SpokegateError, SpokeUnavailable
+from hub.mediation.actions import Limits
+from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
-from hub.mediation.consent import Prompts, Question
+from hub.mediation.consent import Prompts, Question, Yes
 from hub.mediation.kept import KeptLabels
-from hub.mediation.mediator import Delivered, Limits, Mediator
+from hub.mediation.mediator import Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
 from hub.spokes.egress.connector import EgressConnector
@@ -109,25 +111,31 @@ class LocalSpokes:
         self._directory = directory
         self._spokes: dict[str, Spoke] = {}
         self._servers: list[grpc.aio.Server] = []
+        self._starting = asyncio.Lock()
 
     async def acquire(self, app: RegisteredApp, *, user: str, session: str, connects: Connects) -> Spoke:
         if app.name not in self._apps:
             raise SpokeUnavailable(f"{app.name}: has no code")
-        if app.name not in self._spokes:
-            server = grpc.aio.server()
-            data = self._directory / f"{app.name}.data"
-            data.mkdir()
-            spoke_pb2_grpc.add_SpokeServiceServicer_to_server(_Servicer(self._apps[app.name], data), server)
-            socket = self._directory / f"{app.name}.sock"
-            server.add_insecure_port(f"unix:{socket}")
-            await server.start()
-            self._servers.append(server)
-            wire = Wire(self._directory / f"{app.name}.hub")
-            await wire.lay(to=socket)
-            channel = grpc.aio.insecure_channel(f"unix:{wire.path}")
-            key = SpokeKey(app.name, user, session)
-            self._spokes[app.name] = Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)
+        # Calls that come at once share the one spoke that is started.
+        async with self._starting:
+            if app.name not in self._spokes:
+                self._spokes[app.name] = await self._start(app, user, session)
         return self._spokes[app.name]
+
+    async def _start(self, app: RegisteredApp, user: str, session: str) -> Spoke:
+        server = grpc.aio.server()
+        data = self._directory / f"{app.name}.data"
+        data.mkdir()
+        spoke_pb2_grpc.add_SpokeServiceServicer_to_server(_Servicer(self._apps[app.name], data), server)
+        socket = self._directory / f"{app.name}.sock"
+        server.add_insecure_port(f"unix:{socket}")
+        await server.start()
+        self._servers.append(server)
+        wire = Wire(self._directory / f"{app.name}.hub")
+        await wire.lay(to=socket)
+        channel = grpc.aio.insecure_channel(f"unix:{wire.path}")
+        key = SpokeKey(app.name, user, session)
+        return Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)
 
     async def close(self) -> None:
         for spoke in self._spokes.values():
@@ -191,14 +199,15 @@ def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any
         "caller": "user",
         "function": "target.do",
         "arguments_digest": digest(b"{}") if scope == "once" else None,
-        "constraint": {} if scope == "session" else None,
+        "constraint": {} if scope != "once" else None,
+        "decision_id": "d-1",
         "labels": {"confidentiality": [], "integrity": []},
         "created": time.time(),
     }
     return Grant(**{**fields, **changes})
 
 
-Reply = GrantScope | None
+Reply = GrantScope | Yes | None
 
 
 @asynccontextmanager
@@ -212,7 +221,8 @@ async def answering(prompts: Prompts, *replies: Reply, user: str = "alice") -> A
             if isinstance(event, Question):
                 asked.append(event)
                 if left:
-                    prompts.answer(user, event.id, left.pop(0))
+                    reply = left.pop(0)
+                    prompts.answer(user, event.id, Yes(reply) if isinstance(reply, str) else reply)
 
     with prompts.watch(user) as events:
         task = asyncio.create_task(answer())

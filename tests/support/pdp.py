@@ -22,7 +22,7 @@ def decision(effect: str = "allow", **changes: Any) -> Decision:
         "hidden": False,
         "reasons": [{"code": "test.rule", "message": "As the test wants it.", "rule": "test"}],
         "obligations": [],
-        "prompt": {"title": "May it?", "detail": "Nobody knows.", "scopes": ["once", "session"]}
+        "prompt": {"title": "May it?", "detail": "Nobody knows.", "scopes": ["once", "session"], "until_seconds": 3600}
         if effect == "ask"
         else None,
         "review_result": False,

@@ -11,6 +11,8 @@ package spokegate.settings
 # description: >-
 #   The limits by group and name. Hops: how many spokes a chain of calls may pass. Calls: how many a session may make,
 #   of all functions and of one; and within a minute. Bytes: of canonical JSON that a spoke may receive as one result.
+#   Prompts: how many apps may have shown to a person in a session, and for how many seconds a yes until a time may
+#   hold.
 defaults := {
 	"budgets": {
 		"max_hops": 8,
@@ -22,6 +24,10 @@ defaults := {
 		"max_function_calls_per_minute": 240,
 	},
 	"results": {"max_bytes": 65536},
+	"prompts": {
+		"max_session_prompts": 20,
+		"max_until_seconds": 28800,
+	},
 }
 
 # METADATA

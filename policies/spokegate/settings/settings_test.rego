@@ -130,7 +130,7 @@ unsound := {
 	"a list": {"given": [], "problem": "settings: not an object"},
 	"a group that is not known": {
 		"given": {"budget": {}},
-		"problem": "budget: no such setting; there are budgets, loosen, modes, rate, results",
+		"problem": "budget: no such setting; there are budgets, loosen, modes, prompts, rate, results",
 	},
 	"a group in words": {"given": {"budgets": "none"}, "problem": "budgets: not an object"},
 	"modes in words": {"given": {"modes": "log-only"}, "problem": "modes: not an object"},
@@ -164,6 +164,8 @@ unsound := {
 			"budgets.max_function_calls",
 			"budgets.max_hops",
 			"budgets.max_session_calls",
+			"prompts.max_session_prompts",
+			"prompts.max_until_seconds",
 			"rate.max_function_calls_per_minute",
 			"rate.max_session_calls_per_minute",
 			"results.max_bytes",

@@ -21,7 +21,14 @@ by_spoke := {
 		"labels": {"confidentiality": [], "integrity": []},
 		"provenance": {},
 		"arguments_digest": "sha256:a",
-		"counts": {"session": 1, "function": 1, "session_minute": 1, "function_minute": 1},
+		"counts": {
+			"session": 1,
+			"function": 1,
+			"session_minute": 1,
+			"function_minute": 1,
+			"prompts": 0,
+			"approved": 0,
+		},
 	},
 	"grants": [],
 }
@@ -154,6 +161,16 @@ max_result_bytes := {"type": "max_result_bytes", "on": "result", "value": 65536}
 granted(reasons, grant) := object.union(delivered(reasons), {"decided_by": "grant", "grant": grant})
 
 # METADATA
+# title: Scopes longer than once
+# description: On offer for what can be undone, where something untrusted has influenced the asker.
+longer := ["once", "session", "until"]
+
+# METADATA
+# title: All scopes
+# description: On offer for what can be undone, where nothing untrusted has influenced the asker.
+for_good := ["once", "session", "until", "always"]
+
+# METADATA
 # title: Asked by a rule
 asked(reasons, scopes) := object.union(denied(reasons), {
 	"effect": "ask",
@@ -161,6 +178,7 @@ asked(reasons, scopes) := object.union(denied(reasons), {
 		"title": "Let reader use archive.find?",
 		"detail": concat(" ", [reason.message | some reason in reasons]),
 		"scopes": scopes,
+		"until_seconds": 28800,
 	},
 })
 

@@ -21,6 +21,7 @@ FUNCTIONS = {
     "secret": function(labels={"confidentiality": ["health"], "integrity": ["untrusted:mail"]}),
     "fail": function(labels={"confidentiality": ["failing"], "integrity": []}),
     "wait": function(),
+    "needs": function(arguments={**TEXT, "required": ["text"]}),
 }
 ASKER = {
     "ask": function(
@@ -58,6 +59,10 @@ class Target:
         @target.function
         async def send(call: Call, text: str = "") -> Any:
             self.ran.append(("send", text))
+
+        @target.function
+        async def needs(call: Call, text: str) -> Any:
+            self.ran.append(("needs", text))
 
         @target.function
         async def secret(call: Call, value: Any = None) -> Any:

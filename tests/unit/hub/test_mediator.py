@@ -29,8 +29,8 @@ from hub.errors import (
     outside,
     to_status,
 )
+from hub.mediation.call import Delivered
 from hub.mediation.labels import Labels
-from hub.mediation.mediator import Delivered
 from hub.mediation.pdp import Decision
 from tests.support.apps import function, installed, write_app
 from tests.support.desk import a_grant, answering, desk, rows_of, until
@@ -176,7 +176,7 @@ async def test_a_once_grant_lets_one_of_two_concurrent_requests_through(tmp_path
 
     pdp = FakePdp(decide_together)
     async with at_desk(tmp_path, pdp) as (hub, target):
-        await hub.grants.give(a_grant(hub.session, scope="once"), decision_id="d-1")
+        await hub.grants.give(a_grant(hub.session, scope="once"))
         answers = await asyncio.gather(*(hub.invoke("target.do") for _ in range(2)), return_exceptions=True)
         ended = await hub.grants.list_for("alice", include_ended=True)
     assert {type(answer) for answer in answers} == {ConsentRequired, Delivered}

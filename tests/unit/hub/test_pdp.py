@@ -25,7 +25,7 @@ GOOD: dict[str, Any] = {
         "hidden": False,
         "reasons": [{"code": "a.b", "message": "Because.", "rule": "a"}],
         "obligations": [],
-        "prompt": {"title": "May it?", "detail": "", "scopes": ["once"]},
+        "prompt": {"title": "May it?", "detail": "", "scopes": ["once"], "until_seconds": 60},
         "review_result": False,
     },
 }
@@ -96,7 +96,7 @@ MALFORMED: list[Any] = [
     changed("result", "hidden", to=0),
     changed("result", "review_result", to="no"),
     changed("result", "obligations", to=[{"type": "redact", "on": "moon"}]),
-    changed("result", "prompt", "scopes", to=["always"]),
+    changed("result", "prompt", "scopes", to=["forever"]),
     changed("result", "prompt", "scopes", to=[]),
     changed("result", "more", to=1),
     changed("provenance"),

@@ -10,18 +10,36 @@ import data.spokegate.lib.request
 # METADATA
 # title: Covering grants
 # description: >-
-#   The ids of the grants that cover this access request: given by this user in this session to this caller for this
-#   function, with at least the labels that the caller carries now, and in scope.
+#   The ids of the grants that cover this access request: given by this user to this caller for this function, both apps
+#   as they are now, with at least the labels that the caller carries now, some use left, and in scope.
 covering contains grant.id if {
 	some grant in input.grants
 	is_string(grant.id)
 	grant.user == input.subject.user
-	grant.session == input.context.session
 	grant.caller == input.subject.id
 	grant.function == input.resource.id
+	same_apps(grant)
 	labels_within(grant.labels)
+	usable(grant)
 	in_scope(grant)
 }
+
+# METADATA
+# title: Same apps
+# description: >-
+#   The asking and the serving app are the ones that the grant was given to and for. The user is no app, and no host is.
+same_apps(grant) if {
+	object.get(grant, "caller_digest", null) == caller_digest
+	object.get(grant, "target_digest", null) == target_digest
+}
+
+caller_digest := input.subject.app.digest if request.by_spoke
+
+caller_digest := null if request.by_user
+
+target_digest := input.resource.app.digest if not request.connects
+
+target_digest := null if request.connects
 
 # METADATA
 # title: Labels within
@@ -36,20 +54,65 @@ labels_within(labels) if {
 }
 
 # METADATA
+# title: Usable
+# scope: document
+# description: Any number of uses, or one at least is left.
+usable(grant) if object.get(grant, "uses_left", null) == null
+
+usable(grant) if {
+	is_number(grant.uses_left)
+	grant.uses_left > 0
+}
+
+# METADATA
 # title: In scope
 # scope: document
 # description: >-
-#   Once: the very arguments. Session: every control argument has the value that the grant names; never for what cannot
-#   be undone. A connection has no control arguments: what steers it is its host, which every grant is bound to. Any
+#   Once: the very arguments, in this session. Session: in this session. Until: before its time. Always: for a caller
+#   that nothing untrusted has influenced. But for once, only for what can be undone, and bound to arguments. What
+#   steers a connection is its host, which every grant is bound to; a yes to it lasts for the session at most. Any
 #   other scope counts for nothing.
 in_scope(grant) if {
 	grant.scope == "once"
+	grant.session == input.context.session
 	grant.arguments_digest == input.context.arguments_digest
 }
 
 in_scope(grant) if {
 	grant.scope == "session"
+	grant.session == input.context.session
 	request.reversible
+	bound(grant)
+}
+
+in_scope(grant) if {
+	grant.scope == "session"
+	grant.session == input.context.session
+	bound_to_host(grant)
+}
+
+in_scope(grant) if {
+	grant.scope == "until"
+	request.reversible
+	bound_for_long(grant)
+	time.parse_rfc3339_ns(input.context.time) < time.parse_rfc3339_ns(grant.expires)
+}
+
+in_scope(grant) if {
+	grant.scope == "always"
+	request.reversible
+	request.uninfluenced
+	bound_for_long(grant)
+}
+
+# METADATA
+# title: Bound to arguments
+# scope: document
+# description: To exactly these, or, where it names no digest, by a constraint that every control argument fits.
+bound(grant) if grant.arguments_digest == input.context.arguments_digest
+
+bound(grant) if {
+	object.get(grant, "arguments_digest", null) == null
 	constraint := object.get(grant, "constraint", {})
 	every pointer in input.resource.function.control_arguments {
 		pointer in object.keys(constraint)
@@ -59,23 +122,46 @@ in_scope(grant) if {
 	}
 }
 
-in_scope(grant) if {
-	grant.scope == "session"
+# METADATA
+# title: Bound to a host
+# description: A connection, and no other request than the one that the grant names, if it names one.
+bound_to_host(grant) if {
 	request.connects
 	object.get(grant, "constraint", {}) == {}
+	object.get(grant, "arguments_digest", null) in {null, input.context.arguments_digest}
+}
+
+# METADATA
+# title: Bound to arguments past the session
+# scope: document
+# description: What steers a function without control arguments is all of its arguments, so an empty constraint is none.
+bound_for_long(grant) if grant.arguments_digest == input.context.arguments_digest
+
+bound_for_long(grant) if {
+	bound(grant)
+	count(grant.constraint) > 0
 }
 
 # METADATA
 # title: Scopes on offer
-# scope: document
 # description: >-
-#   A grant for the session is offered where it could cover the access request that is asked about: what can be undone,
-#   with every control argument present, or a connection.
-default scopes := ["once"]
+#   Once, always. What can be undone, with every control argument present, may be agreed to for longer; for good only
+#   where nothing untrusted has influenced the caller, since what asks then may be an attacker's words.
+scopes := array.concat(array.concat(["once"], longer), for_good)
 
-scopes := ["once", "session"] if {
+default longer := []
+
+longer := ["session"] if request.connects
+
+longer := ["session", "until"] if {
+	not request.connects
 	request.reversible
 	controls.complete
 }
 
-scopes := ["once", "session"] if request.connects
+default for_good := []
+
+for_good := ["always"] if {
+	"until" in longer
+	request.uninfluenced
+}

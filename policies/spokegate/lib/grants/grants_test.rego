@@ -11,6 +11,8 @@ once := {
 	"session": "s1",
 	"caller": "reader",
 	"function": "archive.find",
+	"caller_digest": "sha256:r",
+	"target_digest": "sha256:f",
 	"arguments_digest": "sha256:a",
 	"labels": {"confidentiality": [], "integrity": ["web"]},
 }
@@ -22,13 +24,32 @@ session := {
 	"session": "s1",
 	"caller": "reader",
 	"function": "archive.find",
+	"caller_digest": "sha256:r",
+	"target_digest": "sha256:f",
 	"constraint": {"/to": "bob"},
 	"labels": {"confidentiality": [], "integrity": ["web"]},
 }
 
+until := object.union(session, {"id": "g3", "scope": "until", "session": "s0", "expires": "2026-01-02T03:04:06Z"})
+
+always := object.union(session, {
+	"id": "g4",
+	"scope": "always",
+	"session": "s0",
+	"labels": {"confidentiality": [], "integrity": []},
+})
+
 steered := testing.patched_in_turn(testing.by_spoke, [testing.write, testing.influenced, testing.foreign])
 
 asked(given) := testing.patched(steered, {"/grants": given})
+
+# Nothing untrusted has influenced the caller, and no rule decides.
+unsteered(given) := testing.patched_in_turn(testing.by_spoke, [testing.write, testing.foreign, {"/grants": given}])
+
+covering(request) := ids if {
+	# regal ignore:with-outside-test-context
+	ids := grants.covering with input as request
+}
 
 test_once_covers_an_ask if {
 	expected := testing.granted([testing.untrusted_control], "g1")
@@ -63,7 +84,7 @@ test_once_covers_an_irreversible_function if {
 test_once_covers_the_user_too if {
 	request := testing.patched_in_turn(testing.by_user, [
 		testing.irreversible,
-		{"/grants": [object.union(once, {"caller": "user"})]},
+		{"/grants": [object.union(object.remove(once, {"caller_digest"}), {"caller": "user"})]},
 	])
 	expected := object.union(testing.allowed([testing.always_asked]), {"decided_by": "grant", "grant": "g1"})
 	spokegate.decision == expected with input as request
@@ -88,28 +109,151 @@ test_a_grant_is_not_named_where_a_rule_allows if {
 test_not_covered_by_a_grant_of_another[note] if {
 	some note, values in {
 		"user": {"/user": "eve"},
-		"session": {"/session": "s2"},
 		"caller": {"/caller": "mailbox"},
+		"calling app": {"/caller_digest": "sha256:changed"},
 		"function": {"/function": "archive.erase"},
-		"scope": {"/scope": "always"},
+		"serving app": {"/target_digest": "sha256:changed"},
+		"scope": {"/scope": "forever"},
 		"id": {"/id": 1},
 	}
-	every grant in [once, session] {
+	every grant in [once, session, until] {
 		spokegate.decision == testing.asked(
 			[testing.untrusted_control],
-			["once", "session"],
+			testing.longer,
 		) with input as asked([testing.patched(grant, values)])
 	}
+	spokegate.decision == testing.undecided(testing.for_good) with input as unsteered([testing.patched(always, values)])
 }
 
 test_not_covered_by_a_grant_without[pointer] if {
-	some pointer in {"/id", "/scope", "/user", "/session", "/caller", "/function", "/labels", "/labels/integrity"}
-	every grant in [once, session] {
+	some pointer in {
+		"/id",
+		"/scope",
+		"/user",
+		"/caller",
+		"/caller_digest",
+		"/function",
+		"/target_digest",
+		"/labels",
+		"/labels/integrity",
+	}
+	every grant in [once, session, until] {
 		spokegate.decision == testing.asked(
 			[testing.untrusted_control],
-			["once", "session"],
+			testing.longer,
 		) with input as asked([testing.without(grant, pointer)])
 	}
+}
+
+test_always_does_not_cover_without[pointer] if {
+	some pointer in {"/id", "/scope", "/user", "/caller", "/caller_digest", "/function", "/target_digest", "/constraint"}
+	spokegate.decision == testing.undecided(testing.for_good) with input as unsteered([testing.without(always, pointer)])
+}
+
+test_not_covered_by_what_was_given_in_another_session if {
+	every grant in [once, session] {
+		count(covering(asked([object.union(grant, {"session": "s2"})]))) == 0
+		count(covering(asked([object.remove(grant, {"session"})]))) == 0
+	}
+}
+
+test_until_covers_an_ask_in_another_session if {
+	spokegate.decision == testing.granted([testing.untrusted_control], "g3") with input as asked([until])
+}
+
+test_always_covers_what_is_undecided_in_another_session if {
+	spokegate.decision == testing.granted([testing.undecided_reason], "g4") with input as unsteered([always])
+}
+
+test_until_does_not_cover_once_it_is_over[note] if {
+	some note, end in {
+		"this moment": "2026-01-02T03:04:05Z",
+		"before": "2026-01-01T00:00:00Z",
+		"in another zone": "2026-01-02T04:04:05+01:00",
+		"no time": "tomorrow",
+		"a number": 4000000000,
+	}
+	expected := testing.asked([testing.untrusted_control], testing.longer)
+	spokegate.decision == expected with input as asked([object.union(until, {"expires": end})])
+}
+
+test_until_does_not_cover_without_a_time[note] if {
+	some note, request in {
+		"of its end": asked([object.remove(until, {"expires"})]),
+		"of the request": testing.without(asked([until]), "/context/time"),
+	}
+	count(covering(request)) == 0
+}
+
+test_always_does_not_cover_an_influenced_caller if {
+	given := object.union(always, {"labels": {"confidentiality": [], "integrity": ["web"]}})
+	expected := testing.asked([testing.untrusted_control], testing.longer)
+	spokegate.decision == expected with input as asked([given])
+}
+
+test_until_and_always_do_not_cover_more_labels[note] if {
+	some note, values in {
+		"integrity": {"/context/labels/integrity": ["mail", "web"]},
+		"confidentiality": {"/context/labels/confidentiality": ["health"]},
+	}
+	count(covering(testing.patched(asked([until]), values))) == 0
+	count(covering(testing.patched(unsteered([always]), values))) == 0
+}
+
+test_neither_until_nor_always_covers_an_irreversible_function if {
+	request := testing.patched_in_turn(unsteered([until, always]), [testing.irreversible])
+	spokegate.decision == testing.asked([testing.always_asked], ["once"]) with input as request
+}
+
+test_until_and_always_may_be_for_the_exact_arguments if {
+	exact := {"arguments_digest": "sha256:a"}
+	covering(asked([object.union(object.remove(until, {"constraint"}), exact)])) == {"g3"}
+	covering(unsteered([object.union(object.remove(always, {"constraint"}), exact)])) == {"g4"}
+}
+
+test_session_may_be_for_the_exact_arguments if {
+	exact := object.union(object.remove(session, {"constraint"}), {"arguments_digest": "sha256:a"})
+	covering(asked([exact])) == {"g2"}
+	count(covering(asked([object.union(exact, {"arguments_digest": "sha256:b"})]))) == 0
+}
+
+test_until_and_always_do_not_cover_other_arguments[note] if {
+	some note, values in {
+		"another value": {"constraint": {"/to": "eve"}},
+		"another digest": {"arguments_digest": "sha256:b"},
+		"another digest beside the right values": {"arguments_digest": "sha256:b", "constraint": {"/to": "bob"}},
+	}
+	count(covering(asked([object.union(until, values)]))) == 0
+	count(covering(unsteered([object.union(always, values)]))) == 0
+}
+
+test_until_and_always_cover_nothing_unbound[note] if {
+	some note, constraint in {"nothing": {}, "null": null}
+	request := {"/resource/function/control_arguments": []}
+	values := {"/constraint": constraint}
+	count(covering(testing.patched(asked([testing.patched(until, values)]), request))) == 0
+	count(covering(testing.patched(unsteered([testing.patched(always, values)]), request))) == 0
+}
+
+test_a_grant_covers_while_uses_are_left[note] if {
+	some note, case in {
+		"one": {"left": 1, "ids": {"g1", "g2", "g3"}},
+		"many": {"left": 7, "ids": {"g1", "g2", "g3"}},
+		"none": {"left": 0, "ids": set()},
+		"fewer than none": {"left": -1, "ids": set()},
+		"a text": {"left": "1", "ids": set()},
+	}
+	given := [object.union(grant, {"uses_left": case.left}) | some grant in [once, session, until]]
+	covering(asked(given)) == case.ids
+}
+
+test_the_users_grant_is_no_apps if {
+	of_user := object.union(object.remove(once, {"caller_digest"}), {"caller": "user"})
+	request := testing.patched_in_turn(testing.by_user, [testing.irreversible, {"/grants": [of_user]}])
+	covering(request) == {"g1"}
+	with_digest := {"/grants": [object.union(of_user, {"caller_digest": "sha256:r"})]}
+	count(covering(testing.patched(request, with_digest))) == 0
+	count(covering(testing.patched(request, {"/subject/type": "planner"}))) == 0
 }
 
 test_not_covered_once[note] if {
@@ -132,7 +276,7 @@ test_not_covered_for_the_session[note] if {
 		"only another argument": testing.patched(session, {"/constraint": {"/text": "hello"}}),
 		"nothing": testing.patched(session, {"/constraint": {}}),
 		"no constraint": object.remove(session, {"constraint"}),
-		"the digest will not do": object.union(once, {"scope": "session"}),
+		"another digest": object.union(once, {"scope": "session", "arguments_digest": "sha256:b"}),
 		"a constraint of another type": testing.patched(session, {"/constraint": ["/to"]}),
 	}
 	covering := grants.covering with input as asked([grant])
@@ -198,14 +342,15 @@ test_a_grant_covers_fewer_labels if {
 
 test_scopes[note] if {
 	some note, case in {
-		"control arguments present": {"values": {}, "scopes": ["once", "session"]},
+		"control arguments present": {"values": {}, "scopes": testing.longer},
+		"nothing untrusted": {"values": {"/context/labels/integrity": []}, "scopes": testing.for_good},
 		"one absent": {
 			"values": {"/resource/function/control_arguments": ["/to", "/cc"]},
 			"scopes": ["once"],
 		},
 		"none declared": {
 			"values": {"/resource/function/control_arguments": []},
-			"scopes": ["once", "session"],
+			"scopes": testing.longer,
 		},
 		"irreversible": {"values": {"/resource/function/effect": "irreversible"}, "scopes": ["once"]},
 	}
@@ -214,9 +359,9 @@ test_scopes[note] if {
 }
 
 test_what_is_on_offer_would_cover[scope] if {
-	decision := spokegate.decision with input as asked([])
+	decision := spokegate.decision with input as unsteered([])
 	some scope in decision.prompt.scopes
-	grant := {"once": once, "session": session}[scope]
-	answered := spokegate.decision with input as asked([grant])
+	grant := {"once": once, "session": session, "until": until, "always": always}[scope]
+	answered := spokegate.decision with input as unsteered([grant])
 	answered.decided_by == "grant"
 }

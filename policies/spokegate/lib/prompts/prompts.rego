@@ -8,14 +8,18 @@ package spokegate.lib.prompts
 import data.spokegate.lib.grants
 import data.spokegate.lib.reasons
 import data.spokegate.lib.request
+import data.spokegate.settings
 
 # METADATA
 # title: Prompt for asks
-# description: Title, the sentence of each reason, and the scopes that the person may choose from.
-about(asks) := {
+# description: >-
+#   Title, the sentence of each reason, the scopes that the person may choose from, and how long until may be.
+about(asks) := object.union(offer, {"detail": concat(" ", [ask.message | some ask in asks])})
+
+offer := {
 	"title": title,
-	"detail": concat(" ", [ask.message | some ask in asks]),
 	"scopes": grants.scopes,
+	"until_seconds": settings.limits.prompts.max_until_seconds,
 }
 
 title := reasons.filled("Let {caller} use {function}?", {}) if {

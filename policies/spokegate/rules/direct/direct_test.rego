@@ -26,7 +26,7 @@ test_the_user_is_asked_before_what_cannot_be_undone if {
 
 test_a_spoke_does_not_pass_for_the_user if {
 	request := testing.patched_in_turn(testing.by_spoke, [testing.write, testing.foreign])
-	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+	spokegate.decision == testing.undecided(testing.for_good) with input as request
 }
 
 test_no_allow_of_what_cannot_be_undone if {

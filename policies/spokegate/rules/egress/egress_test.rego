@@ -54,6 +54,7 @@ asked(reasons) := object.union(testing.asked(reasons, ["once", "session"]), {"pr
 ])}})
 
 granted := {
+	"caller_digest": "sha256:r",
 	"id": "g1",
 	"scope": "session",
 	"user": "alice",
@@ -155,7 +156,14 @@ test_no_grant_covers_more[note] if {
 		"another host": {"function": "api.example.org:80"},
 		"another app": {"caller": "archive"},
 		"a constraint": {"constraint": {"/method": "GET"}},
-		"another scope": {"scope": "always"},
+		"another version of the app": {"caller_digest": "sha256:changed"},
+		"another session": {"session": "s2"},
+		"another request": {"arguments_digest": "sha256:b"},
+		"an app that serves": {"target_digest": "sha256:f"},
+		"until a time": {"scope": "until", "expires": "2027-01-01T00:00:00Z"},
+		"until a time, exactly": {"scope": "until", "expires": "2027-01-01T00:00:00Z", "arguments_digest": "sha256:a"},
+		"for good": {"scope": "always"},
+		"for good, exactly": {"scope": "always", "arguments_digest": "sha256:a"},
 	}
 	document := request([of_nobody, {"/grants": [object.union(granted, changes)]}])
 	spokegate.decision == asked([unreviewed]) with input as document

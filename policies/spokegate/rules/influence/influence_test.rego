@@ -73,6 +73,8 @@ test_confidential_egress_that_no_grant_covers if {
 		"session": "s1",
 		"caller": "reader",
 		"function": "archive.find",
+		"caller_digest": "sha256:r",
+		"target_digest": "sha256:f",
 		"arguments_digest": "sha256:a",
 		"labels": {"integrity": ["web"], "confidentiality": ["health"]},
 	}]}])
@@ -123,7 +125,7 @@ test_no_confidential_egress_in_a_probe_or_a_return[action] if {
 }
 
 test_untrusted_control if {
-	spokegate.decision == testing.asked([testing.untrusted_control], ["once", "session"]) with input as request([
+	spokegate.decision == testing.asked([testing.untrusted_control], testing.longer) with input as request([
 		testing.write,
 		testing.influenced,
 		testing.foreign,
@@ -131,7 +133,7 @@ test_untrusted_control if {
 }
 
 test_untrusted_control_without_provenance if {
-	spokegate.decision == testing.asked([testing.untrusted_control], ["once", "session"]) with input as request([
+	spokegate.decision == testing.asked([testing.untrusted_control], testing.longer) with input as request([
 		testing.write,
 		testing.influenced,
 		{"/context/provenance": {}},
@@ -139,14 +141,14 @@ test_untrusted_control_without_provenance if {
 }
 
 test_untrusted_control_where_none_is_declared if {
-	spokegate.decision == testing.asked([all_of_its_arguments], ["once", "session"]) with input as request([
+	spokegate.decision == testing.asked([all_of_its_arguments], testing.longer) with input as request([
 		testing.influenced,
 		{"/resource/function/effect": "write"},
 	])
 }
 
 test_untrusted_control_of_a_read_with_egress if {
-	spokegate.decision == testing.asked([all_of_its_arguments], ["once", "session"]) with input as request([
+	spokegate.decision == testing.asked([all_of_its_arguments], testing.longer) with input as request([
 		testing.influenced,
 		egress,
 	])
@@ -171,7 +173,7 @@ test_no_untrusted_control_of_a_read if {
 }
 
 test_no_untrusted_control_without_influence if {
-	spokegate.decision == testing.undecided(["once", "session"]) with input as request([
+	spokegate.decision == testing.undecided(testing.for_good) with input as request([
 		testing.write,
 		testing.foreign,
 	])

@@ -24,12 +24,12 @@ test_an_app_may_read_with_its_own_functions if {
 
 test_a_read_with_egress_is_no_declared_read if {
 	request := testing.patched(testing.by_spoke, {"/resource/function/egress": true})
-	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+	spokegate.decision == testing.undecided(testing.for_good) with input as request
 }
 
 test_a_write_is_no_declared_read if {
 	request := testing.patched(testing.by_spoke, {"/resource/function/effect": "write"})
-	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+	spokegate.decision == testing.undecided(testing.for_good) with input as request
 }
 
 test_user_directed_write if {
@@ -64,12 +64,12 @@ test_no_user_directed_write[note] if {
 		"one of two": {"/resource/function/control_arguments": ["/to", "/text"]},
 	}
 	request := testing.patched_in_turn(testing.by_spoke, [testing.write, values])
-	spokegate.decision == testing.undecided(["once", "session"]) with input as request
+	spokegate.decision == testing.undecided(testing.for_good) with input as request
 }
 
 test_no_user_directed_write_without_a_control_argument[note] if {
 	some note, case in {
-		"none is declared": {"controls": [], "scopes": ["once", "session"]},
+		"none is declared": {"controls": [], "scopes": testing.for_good},
 		"none is present": {"controls": ["/cc"], "scopes": ["once"]},
 	}
 	request := testing.patched_in_turn(testing.by_spoke, [

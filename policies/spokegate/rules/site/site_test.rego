@@ -31,16 +31,16 @@ relabelled := {"type": "relabel", "on": "result", "confidentiality": ["health"],
 notice := {"type": "notify", "on": "arguments", "message": "Mail went out."}
 
 test_absent_by_default if {
-	spokegate.decision == testing.undecided(["once", "session"]) with input as undecided
+	spokegate.decision == testing.undecided(testing.for_good) with input as undecided
 }
 
 test_an_empty_package_changes_nothing if {
-	spokegate.decision == testing.undecided(["once", "session"]) with input as undecided
+	spokegate.decision == testing.undecided(testing.for_good) with input as undecided
 		with data.site as {"deny": [], "ask": [], "allow": [], "obligations": [], "review_result": false}
 }
 
 test_what_has_another_name_has_no_vote if {
-	spokegate.decision == testing.undecided(["once", "session"]) with input as undecided
+	spokegate.decision == testing.undecided(testing.for_good) with input as undecided
 		with data.site as {"permit": [reason("permit")], "lists": {"deny": [reason("deny")]}}
 }
 
@@ -60,7 +60,7 @@ test_deny_in_hiding if {
 }
 
 test_ask if {
-	spokegate.decision == testing.asked([voted("ask")], ["once", "session"]) with input as testing.by_spoke
+	spokegate.decision == testing.asked([voted("ask")], testing.for_good) with input as testing.by_spoke
 		with data.site.ask as {reason("ask")}
 }
 
@@ -79,7 +79,7 @@ test_allow_does_not_answer_an_ask[note] if {
 		"influence": {
 			"request": testing.patched(undecided, testing.influenced),
 			"reasons": [testing.untrusted_control],
-			"scopes": ["once", "session"],
+			"scopes": testing.longer,
 		},
 		"irreversible": {
 			"request": testing.patched(testing.by_spoke, testing.irreversible),
@@ -112,7 +112,7 @@ test_allow_does_not_lift_a_deny_or_ask_of_the_site if {
 
 	asked := spokegate.decision with input as undecided
 		with data.site as {"allow": {reason("allow")}, "ask": {reason("ask")}}
-	asked == testing.asked([voted("ask")], ["once", "session"])
+	asked == testing.asked([voted("ask")], testing.for_good)
 }
 
 test_obligations if {
@@ -138,7 +138,7 @@ test_obligations_for_the_user if {
 }
 
 test_obligations_only_with_an_allow if {
-	spokegate.decision == testing.undecided(["once", "session"]) with input as undecided
+	spokegate.decision == testing.undecided(testing.for_good) with input as undecided
 		with data.site as {"obligations": {drop}, "review_result": true}
 }
 

@@ -34,6 +34,12 @@ class _GrantScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantScope
     """This one request, by the digest of its arguments."""
     GRANT_SCOPE_SESSION: _GrantScope.ValueType  # 2
     """This session: the same caller, function and control arguments."""
+    GRANT_SCOPE_UNTIL: _GrantScope.ValueType  # 3
+    """Until a time, in any session: the same caller and function, as they are now,
+    and the same control arguments, or exactly the same arguments.
+    """
+    GRANT_SCOPE_ALWAYS: _GrantScope.ValueType  # 4
+    """The same, until it is revoked. Never for irreversible functions."""
 
 class GrantScope(_GrantScope, metaclass=_GrantScopeEnumTypeWrapper):
     """GrantScope says for how long a person's yes holds."""
@@ -44,6 +50,12 @@ GRANT_SCOPE_ONCE: GrantScope.ValueType  # 1
 """This one request, by the digest of its arguments."""
 GRANT_SCOPE_SESSION: GrantScope.ValueType  # 2
 """This session: the same caller, function and control arguments."""
+GRANT_SCOPE_UNTIL: GrantScope.ValueType  # 3
+"""Until a time, in any session: the same caller and function, as they are now,
+and the same control arguments, or exactly the same arguments.
+"""
+GRANT_SCOPE_ALWAYS: GrantScope.ValueType  # 4
+"""The same, until it is revoked. Never for irreversible functions."""
 Global___GrantScope: _TypeAlias = GrantScope  # noqa: Y015
 
 class _DecidedBy:
@@ -391,6 +403,13 @@ class Grant(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    USES_LEFT_FIELD_NUMBER: _builtins.int
+    CALLER_DIGEST_FIELD_NUMBER: _builtins.int
+    TARGET_DIGEST_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    COVERS_FIELD_NUMBER: _builtins.int
+    END_REASON_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """Identifies the grant."""
     scope: Global___GrantScope.ValueType
@@ -402,10 +421,28 @@ class Grant(_message.Message):
     function: _builtins.str
     """The function it was given for: "app.function"."""
     arguments_digest: _builtins.str
-    """Scope once: SHA-256 of the canonical arguments, "sha256:<hex>"."""
+    """SHA-256 of the canonical arguments that it is for, "sha256:<hex>"; empty
+    where the constraint binds.
+    """
+    uses_left: _builtins.int
+    """How many requests it still covers; unset for any number."""
+    caller_digest: _builtins.str
+    """Digest of the asking app that it was given to; empty for the user. A changed
+    app is not covered.
+    """
+    target_digest: _builtins.str
+    """Digest of the serving app that it was given for."""
+    decision_id: _builtins.str
+    """The decision that asked."""
+    covers: _builtins.str
+    """What it covers, in words."""
+    end_reason: _builtins.str
+    """Why it ended: "used", "revoked", "closed" (with its session) or "expired";
+    empty while it holds.
+    """
     @_builtins.property
     def constraint_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Scope session: control argument pointers and their canonical JSON values."""
+        """Control argument pointers and the JSON values that they must have."""
 
     @_builtins.property
     def labels(self) -> Global___Labels:
@@ -417,7 +454,13 @@ class Grant(_message.Message):
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was used up or revoked; unset while it holds."""
+        """When it ended; unset while it holds."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ends by itself; unset where only the session, its uses or a
+        revocation ends it.
+        """
 
     def __init__(
         self,
@@ -432,12 +475,21 @@ class Grant(_message.Message):
         labels: Global___Labels | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        uses_left: _builtins.int | None = ...,
+        caller_digest: _builtins.str = ...,
+        target_digest: _builtins.str = ...,
+        decision_id: _builtins.str = ...,
+        covers: _builtins.str = ...,
+        end_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "labels", b"labels"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_uses_left", b"_uses_left", "create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "labels", b"labels", "uses_left", b"uses_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_digest", b"arguments_digest", "caller", b"caller", "constraint_json", b"constraint_json", "create_time", b"create_time", "end_time", b"end_time", "function", b"function", "grant_id", b"grant_id", "labels", b"labels", "scope", b"scope", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_uses_left", b"_uses_left", "arguments_digest", b"arguments_digest", "caller", b"caller", "caller_digest", b"caller_digest", "constraint_json", b"constraint_json", "covers", b"covers", "create_time", b"create_time", "decision_id", b"decision_id", "end_reason", b"end_reason", "end_time", b"end_time", "expire_time", b"expire_time", "function", b"function", "grant_id", b"grant_id", "labels", b"labels", "scope", b"scope", "session_id", b"session_id", "target_digest", b"target_digest", "uses_left", b"uses_left"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__uses_left: _TypeAlias = _typing.Literal["uses_left"]  # noqa: Y015
+    _WhichOneofArgType__uses_left: _TypeAlias = _typing.Literal["_uses_left", b"_uses_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__uses_left) -> _WhichOneofReturnType__uses_left | None: ...
 
 Global___Grant: _TypeAlias = Grant  # noqa: Y015
 

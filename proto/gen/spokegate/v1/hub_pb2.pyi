@@ -332,6 +332,8 @@ class Prompt(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     SCOPES_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    PROMPTS_BEFORE_FIELD_NUMBER: _builtins.int
+    CONTROL_ARGUMENTS_FIELD_NUMBER: _builtins.int
     prompt_id: _builtins.str
     """Identifies the prompt."""
     decision_id: _builtins.str
@@ -356,6 +358,8 @@ class Prompt(_message.Message):
     """What is asked, in one line."""
     detail: _builtins.str
     """Why the policies could not decide."""
+    prompts_before: _builtins.int
+    """How many prompts were shown in this session before this one."""
     @_builtins.property
     def chain(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The calls that led here, outermost first, ending with the caller."""
@@ -382,6 +386,12 @@ class Prompt(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the prompt lapses; no answer by then is a no."""
 
+    @_builtins.property
+    def control_arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pointers (RFC 6901) of the arguments that steer the function; an edit may
+        take from them, and replaces none. Where there are none, all of them do.
+        """
+
     def __init__(
         self,
         *,
@@ -401,10 +411,12 @@ class Prompt(_message.Message):
         reasons: _abc.Iterable[_decision_pb2.Reason] | None = ...,
         scopes: _abc.Iterable[Global___PromptScope] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        prompts_before: _builtins.int = ...,
+        control_arguments: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "labels", b"labels"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "caller", b"caller", "chain", b"chain", "decision_id", b"decision_id", "detail", b"detail", "expire_time", b"expire_time", "function", b"function", "function_effect", b"function_effect", "labels", b"labels", "planned", b"planned", "prompt_id", b"prompt_id", "reasons", b"reasons", "scopes", b"scopes", "session_id", b"session_id", "title", b"title", "untrusted_pointers", b"untrusted_pointers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "caller", b"caller", "chain", b"chain", "control_arguments", b"control_arguments", "decision_id", b"decision_id", "detail", b"detail", "expire_time", b"expire_time", "function", b"function", "function_effect", b"function_effect", "labels", b"labels", "planned", b"planned", "prompt_id", b"prompt_id", "prompts_before", b"prompts_before", "reasons", b"reasons", "scopes", b"scopes", "session_id", b"session_id", "title", b"title", "untrusted_pointers", b"untrusted_pointers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -418,19 +430,25 @@ class PromptScope(_message.Message):
 
     SCOPE_FIELD_NUMBER: _builtins.int
     COVERS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     scope: _decision_pb2.GrantScope.ValueType
     """The scope."""
     covers: _builtins.str
     """What a yes with this scope would cover, for a person."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Scope UNTIL: the latest time that the yes may name."""
+
     def __init__(
         self,
         *,
         scope: _decision_pb2.GrantScope.ValueType = ...,
         covers: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers", b"covers", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covers", b"covers", "expire_time", b"expire_time", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,25 +489,59 @@ class AnswerPromptRequest(_message.Message):
     PROMPT_ID_FIELD_NUMBER: _builtins.int
     APPROVE_FIELD_NUMBER: _builtins.int
     REFUSE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     prompt_id: _builtins.str
     """The prompt."""
     approve: _decision_pb2.GrantScope.ValueType
     """Yes, with this scope, which the prompt must offer."""
     refuse: _builtins.bool
     """No."""
+    uses: _builtins.int
+    """For how many requests the grant is good at most, at least 1; unset for any
+    number. Not with scope ONCE.
+    """
+    exact: _builtins.bool
+    """Whether the grant is for exactly these arguments, also where it could be for
+    the same control arguments.
+    """
+    arguments_json: _builtins.str
+    """The arguments that are agreed to in place of those that were asked for, a
+    JSON object; empty for those. It may only narrow: members and list items may
+    be left out, and where there are control arguments, strings, numbers and
+    booleans elsewhere replaced by others of their kind. It is checked against
+    the schema and decided on as a whole before it is delivered.
+    """
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """With scope UNTIL: when the grant ends; unset means as late as the prompt
+        offers.
+        """
+
     def __init__(
         self,
         *,
         prompt_id: _builtins.str = ...,
         approve: _decision_pb2.GrantScope.ValueType = ...,
         refuse: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        uses: _builtins.int | None = ...,
+        exact: _builtins.bool = ...,
+        arguments_json: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "approve", b"approve", "refuse", b"refuse"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_uses", b"_uses", "answer", b"answer", "approve", b"approve", "expire_time", b"expire_time", "refuse", b"refuse", "uses", b"uses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "approve", b"approve", "prompt_id", b"prompt_id", "refuse", b"refuse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_uses", b"_uses", "answer", b"answer", "approve", b"approve", "arguments_json", b"arguments_json", "exact", b"exact", "expire_time", b"expire_time", "prompt_id", b"prompt_id", "refuse", b"refuse", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__uses: _TypeAlias = _typing.Literal["uses"]  # noqa: Y015
+    _WhichOneofArgType__uses: _TypeAlias = _typing.Literal["_uses", b"_uses"]  # noqa: Y015
     _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["approve", "refuse"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__uses) -> _WhichOneofReturnType__uses | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
 Global___AnswerPromptRequest: _TypeAlias = AnswerPromptRequest  # noqa: Y015
@@ -711,6 +763,52 @@ class ListGrantsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListGrantsResponse: _TypeAlias = ListGrantsResponse  # noqa: Y015
+
+@_typing.final
+class GetGrantRequest(_message.Message):
+    """GetGrantRequest names the grant to show."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    grant_id: _builtins.str
+    """The grant."""
+    def __init__(
+        self,
+        *,
+        grant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant_id", b"grant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGrantRequest: _TypeAlias = GetGrantRequest  # noqa: Y015
+
+@_typing.final
+class GetGrantResponse(_message.Message):
+    """GetGrantResponse carries the grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> _decision_pb2.Grant:
+        """The grant."""
+
+    def __init__(
+        self,
+        *,
+        grant: _decision_pb2.Grant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGrantResponse: _TypeAlias = GetGrantResponse  # noqa: Y015
 
 @_typing.final
 class RevokeGrantRequest(_message.Message):

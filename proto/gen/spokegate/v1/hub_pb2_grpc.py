@@ -79,6 +79,11 @@ class HubServiceStub:
                 request_serializer=spokegate_dot_v1_dot_hub__pb2.ListGrantsRequest.SerializeToString,
                 response_deserializer=spokegate_dot_v1_dot_hub__pb2.ListGrantsResponse.FromString,
                 _registered_method=True)
+        self.GetGrant = channel.unary_unary(
+                '/spokegate.v1.HubService/GetGrant',
+                request_serializer=spokegate_dot_v1_dot_hub__pb2.GetGrantRequest.SerializeToString,
+                response_deserializer=spokegate_dot_v1_dot_hub__pb2.GetGrantResponse.FromString,
+                _registered_method=True)
         self.RevokeGrant = channel.unary_unary(
                 '/spokegate.v1.HubService/RevokeGrant',
                 request_serializer=spokegate_dot_v1_dot_hub__pb2.RevokeGrantRequest.SerializeToString,
@@ -149,7 +154,8 @@ class HubServiceServicer:
     def AnswerPrompt(self, request, context):
         """AnswerPrompt answers one question. The first answer counts.
         Errors: ENTITY_NOT_FOUND when it is not waiting (any more),
-        REQUEST_INVALID when it approves with a scope that the prompt does not offer.
+        REQUEST_INVALID when it approves more than the prompt offers, or edits the
+        arguments to something that is not narrower.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,8 +175,16 @@ class HubServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetGrant(self, request, context):
+        """GetGrant gives one grant, whether it holds or not.
+        Errors: ENTITY_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeGrant(self, request, context):
-        """RevokeGrant ends a grant at once. Idempotent.
+        """RevokeGrant ends a grant at once, in running sessions too. Idempotent.
         Errors: ENTITY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -236,6 +250,11 @@ def add_HubServiceServicer_to_server(servicer, server):
                     servicer.ListGrants,
                     request_deserializer=spokegate_dot_v1_dot_hub__pb2.ListGrantsRequest.FromString,
                     response_serializer=spokegate_dot_v1_dot_hub__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'GetGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGrant,
+                    request_deserializer=spokegate_dot_v1_dot_hub__pb2.GetGrantRequest.FromString,
+                    response_serializer=spokegate_dot_v1_dot_hub__pb2.GetGrantResponse.SerializeToString,
             ),
             'RevokeGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeGrant,
@@ -474,6 +493,33 @@ class HubService:
             '/spokegate.v1.HubService/ListGrants',
             spokegate_dot_v1_dot_hub__pb2.ListGrantsRequest.SerializeToString,
             spokegate_dot_v1_dot_hub__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spokegate.v1.HubService/GetGrant',
+            spokegate_dot_v1_dot_hub__pb2.GetGrantRequest.SerializeToString,
+            spokegate_dot_v1_dot_hub__pb2.GetGrantResponse.FromString,
             options,
             channel_credentials,
             insecure,

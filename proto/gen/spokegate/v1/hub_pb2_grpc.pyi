@@ -63,14 +63,19 @@ class HubServiceStub:
     AnswerPrompt: _grpc.UnaryUnaryMultiCallable[_hub_pb2.AnswerPromptRequest, _hub_pb2.AnswerPromptResponse]
     """AnswerPrompt answers one question. The first answer counts.
     Errors: ENTITY_NOT_FOUND when it is not waiting (any more),
-    REQUEST_INVALID when it approves with a scope that the prompt does not offer.
+    REQUEST_INVALID when it approves more than the prompt offers, or edits the
+    arguments to something that is not narrower.
     """
     ListApps: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ListAppsRequest, _hub_pb2.ListAppsResponse]
     """ListApps lists the installed apps and their functions."""
     ListGrants: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ListGrantsRequest, _hub_pb2.ListGrantsResponse]
     """ListGrants lists the user's grants, newest first."""
+    GetGrant: _grpc.UnaryUnaryMultiCallable[_hub_pb2.GetGrantRequest, _hub_pb2.GetGrantResponse]
+    """GetGrant gives one grant, whether it holds or not.
+    Errors: ENTITY_NOT_FOUND.
+    """
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_hub_pb2.RevokeGrantRequest, _hub_pb2.RevokeGrantResponse]
-    """RevokeGrant ends a grant at once. Idempotent.
+    """RevokeGrant ends a grant at once, in running sessions too. Idempotent.
     Errors: ENTITY_NOT_FOUND.
     """
     ListDecisions: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ListDecisionsRequest, _hub_pb2.ListDecisionsResponse]
@@ -118,14 +123,19 @@ class HubServiceAsyncStub(HubServiceStub):
     AnswerPrompt: _aio.UnaryUnaryMultiCallable[_hub_pb2.AnswerPromptRequest, _hub_pb2.AnswerPromptResponse]  # type: ignore[assignment]
     """AnswerPrompt answers one question. The first answer counts.
     Errors: ENTITY_NOT_FOUND when it is not waiting (any more),
-    REQUEST_INVALID when it approves with a scope that the prompt does not offer.
+    REQUEST_INVALID when it approves more than the prompt offers, or edits the
+    arguments to something that is not narrower.
     """
     ListApps: _aio.UnaryUnaryMultiCallable[_hub_pb2.ListAppsRequest, _hub_pb2.ListAppsResponse]  # type: ignore[assignment]
     """ListApps lists the installed apps and their functions."""
     ListGrants: _aio.UnaryUnaryMultiCallable[_hub_pb2.ListGrantsRequest, _hub_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """ListGrants lists the user's grants, newest first."""
+    GetGrant: _aio.UnaryUnaryMultiCallable[_hub_pb2.GetGrantRequest, _hub_pb2.GetGrantResponse]  # type: ignore[assignment]
+    """GetGrant gives one grant, whether it holds or not.
+    Errors: ENTITY_NOT_FOUND.
+    """
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_hub_pb2.RevokeGrantRequest, _hub_pb2.RevokeGrantResponse]  # type: ignore[assignment]
-    """RevokeGrant ends a grant at once. Idempotent.
+    """RevokeGrant ends a grant at once, in running sessions too. Idempotent.
     Errors: ENTITY_NOT_FOUND.
     """
     ListDecisions: _aio.UnaryUnaryMultiCallable[_hub_pb2.ListDecisionsRequest, _hub_pb2.ListDecisionsResponse]  # type: ignore[assignment]
@@ -206,7 +216,8 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_hub_pb2.AnswerPromptResponse, _abc.Awaitable[_hub_pb2.AnswerPromptResponse]]:
         """AnswerPrompt answers one question. The first answer counts.
         Errors: ENTITY_NOT_FOUND when it is not waiting (any more),
-        REQUEST_INVALID when it approves with a scope that the prompt does not offer.
+        REQUEST_INVALID when it approves more than the prompt offers, or edits the
+        arguments to something that is not narrower.
         """
 
     @_abc_1.abstractmethod
@@ -226,12 +237,22 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListGrants lists the user's grants, newest first."""
 
     @_abc_1.abstractmethod
+    def GetGrant(
+        self,
+        request: _hub_pb2.GetGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hub_pb2.GetGrantResponse, _abc.Awaitable[_hub_pb2.GetGrantResponse]]:
+        """GetGrant gives one grant, whether it holds or not.
+        Errors: ENTITY_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
     def RevokeGrant(
         self,
         request: _hub_pb2.RevokeGrantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hub_pb2.RevokeGrantResponse, _abc.Awaitable[_hub_pb2.RevokeGrantResponse]]:
-        """RevokeGrant ends a grant at once. Idempotent.
+        """RevokeGrant ends a grant at once, in running sessions too. Idempotent.
         Errors: ENTITY_NOT_FOUND.
         """
 
