@@ -283,7 +283,7 @@ class Supervisor:
                 ),
                 programs=find_host_programs(app.manifest.programs),
             )
-            await wire.lay(to=spec.socket_path)
+            wire.lay(to=spec.socket_path)
             process, way = await self._launch(app, key, spec)
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
             self._forget_start(key)

@@ -14,6 +14,7 @@ Invariants:
     * Neither direction is read faster than the other side takes it.
 
 Tried and rejected:
+    * asyncio's own server: what it has accepted in the moment that it is closed nobody closes.
     * Options of gRPC: the limits on PING are for servers, and for SETTINGS and WINDOW_UPDATE there are none.
     * Watching the hub's processor time and the sockets' queues: it names the wrong spoke when several are busy, and a
       flood in small pieces leaves the queue empty.
@@ -23,9 +24,10 @@ Tried and rejected:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 FRAME_HEADER_BYTES: Final = 9
 BURST_FRAMES: Final = 2048
@@ -40,6 +42,7 @@ _CONTROL_BYTES = 256  # headers are costly by the byte
 _BYTES_PER_FRAME = 32 << 10
 _TICK_SECONDS = 0.05
 _CLOSE_SECONDS = 1.0
+_BACKLOG = 16
 
 
 class Wire:
@@ -56,18 +59,20 @@ class Wire:
         self.path = path
         self.on_flood: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._spoke_socket = Path()
         self._is_cut = False
         self._ends: set[_End] = set()
         self._no_ends = asyncio.Event()
         self._no_ends.set()
+        self._accepting: set[asyncio.Task[None]] = set()
         self._joining: set[asyncio.Task[None]] = set()
         self._credit = float(BURST_FRAMES)
         self._refilled_at = self._loop.time()
         self._starving: dict[_SpokeEnd, int] = {}
         self._ticking: asyncio.TimerHandle | None = None
 
-    async def lay(self, *, to: Path) -> None:
+    def lay(self, *, to: Path) -> None:
         """Listen where gRPC will dial.
 
         Args:
@@ -76,7 +81,11 @@ class Wire:
         Raises:
             OSError: The path cannot be listened on.
         """
-        self._server = await self._loop.create_unix_server(lambda: _HubEnd(self, to), str(self.path))
+        self._spoke_socket = to
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._listener.bind(str(self.path))
+        self._listener.listen(_BACKLOG)
+        self._listen()
 
     def explain(self, size: int, *, frames: int = 1) -> None:
         """Say that a message of so many bytes was written to the spoke, or read from it.
@@ -92,8 +101,10 @@ class Wire:
     def cut(self) -> None:
         """End every connection and stop listening."""
         self._is_cut = True
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         for task in self._joining:
             task.cancel()
         for end in list(self._ends):
@@ -106,7 +117,7 @@ class Wire:
         """Cut it, and wait until nothing of it is left in the event loop."""
         self.cut()
         async with asyncio.timeout(_CLOSE_SECONDS):
-            await asyncio.gather(*self._joining, return_exceptions=True)
+            await asyncio.gather(*self._accepting, *self._joining, return_exceptions=True)
             await self._no_ends.wait()
 
     def take(self, frames: float) -> bool:
@@ -131,11 +142,9 @@ class Wire:
         if not self._ends:
             self._no_ends.set()
 
-    def join(self, hub_end: _HubEnd, spoke_socket: Path) -> None:
+    def join(self, hub_end: _HubEnd) -> None:
         """Dial the spoke for a connection that gRPC has made."""
-        task = self._loop.create_task(self._join(hub_end, spoke_socket))
-        self._joining.add(task)
-        task.add_done_callback(self._joining.discard)
+        self._start(self._joining, self._join(hub_end))
 
     def starve(self, end: _SpokeEnd) -> None:
         """Wait for credit for an end that holds bytes back."""
@@ -147,11 +156,34 @@ class Wire:
         """Know that an end holds nothing back any more."""
         self._starving.pop(end, None)
 
-    async def _join(self, hub_end: _HubEnd, spoke_socket: Path) -> None:
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # it went away again, or there is no descriptor left
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_TICK_SECONDS, self._listen)
+            return
+        connection.setblocking(False)
+        self._start(self._accepting, self._begin(connection))
+
+    async def _begin(self, connection: socket.socket) -> None:
+        # Never cancelled, so that it is always an end that holds the socket, which is ended as all of them are.
+        await self._loop.connect_accepted_socket(lambda: _HubEnd(self), connection)
+
+    def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _join(self, hub_end: _HubEnd) -> None:
         spoke_end = _SpokeEnd(self, hub_end)
         hub_end.other = spoke_end
         try:
-            await self._loop.create_unix_connection(lambda: spoke_end, str(spoke_socket))
+            await self._loop.create_unix_connection(lambda: spoke_end, str(self._spoke_socket))
         except OSError:
             hub_end.abort()  # gRPC takes it for a spoke that went away, which it is
 
@@ -235,14 +267,13 @@ class _End(asyncio.Protocol):
 class _HubEnd(_End):
     """gRPC's end."""
 
-    def __init__(self, wire: Wire, spoke_socket: Path) -> None:
+    def __init__(self, wire: Wire) -> None:
         super().__init__(wire)
-        self._spoke_socket = spoke_socket
         self._early: bytes | None = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._wire.join(self, self._spoke_socket)
+        self._wire.join(self)
 
     def data_received(self, data: bytes) -> None:
         # Not every asyncio lets a connection be paused while it is made, so what comes before the other end is kept.

@@ -132,7 +132,7 @@ class LocalSpokes:
         await server.start()
         self._servers.append(server)
         wire = Wire(self._directory / f"{app.name}.hub")
-        await wire.lay(to=socket)
+        wire.lay(to=socket)
         channel = grpc.aio.insecure_channel(f"unix:{wire.path}")
         key = SpokeKey(app.name, user, session)
         return Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)

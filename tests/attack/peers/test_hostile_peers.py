@@ -91,7 +91,7 @@ class Bench:
     async def spoke(self, name: str, *, wired: bool = True) -> AsyncIterator[Spoke]:
         """Connect to a socket as the supervisor does; not wired, as it would be without a wire."""
         socket, wire = self.directory / f"{name}.sock", Wire(self.directory / f"{name}.hub")
-        await wire.lay(to=socket)
+        wire.lay(to=socket)
         address = f"unix:{wire.path if wired else socket}"
         channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         try:

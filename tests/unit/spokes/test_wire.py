@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import struct
 import tempfile
 from collections.abc import AsyncIterator
@@ -63,7 +65,7 @@ async def laid() -> AsyncIterator[Ends]:
         server = await asyncio.start_unix_server(lambda *ends: accepted.put_nowait(ends), str(there))
         wire, flooded = Wire(here), asyncio.Event()
         wire.on_flood = flooded.set
-        await wire.lay(to=there)
+        wire.lay(to=there)
         try:
             hub = await asyncio.open_unix_connection(str(here))
             async with asyncio.timeout(SECONDS):
@@ -191,7 +193,7 @@ async def test_the_end_of_one_side_is_the_end_of_the_other() -> None:
 async def test_a_spoke_that_is_not_there_ends_the_connection_that_gRPC_made() -> None:  # noqa: N802
     with tempfile.TemporaryDirectory(prefix="sg-") as name:
         wire = Wire(Path(name) / "hub")
-        await wire.lay(to=Path(name) / "nobody")
+        wire.lay(to=Path(name) / "nobody")
         reader, writer = await asyncio.open_unix_connection(str(wire.path))
         async with asyncio.timeout(SECONDS):
             assert await reader.read() == b""
@@ -211,3 +213,17 @@ async def test_a_side_that_does_not_read_stops_the_other() -> None:
         except TimeoutError:
             pass
         assert sent < 8 << 20
+
+
+async def test_what_is_dialled_in_the_moment_of_the_end_is_closed_too() -> None:
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with tempfile.TemporaryDirectory(prefix="sg-") as name:
+        for number in range(40):
+            wire = Wire(Path(name) / f"{number}.hub")
+            wire.lay(to=Path(name) / "nobody")
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.connect(str(wire.path))
+                for _ in range(number % 5):
+                    await asyncio.sleep(0)
+                await wire.close()
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
