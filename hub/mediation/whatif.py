@@ -21,6 +21,7 @@ from hub.mediation.request import GrantFact, GrantScope, LabelsFact, Trust
 
 _TRUSTS: tuple[str, ...] = get_args(Trust)
 _GRANT = "g-what-if"
+_END_OF_TIME = "9999-12-31T23:59:59.999Z"
 _COUNTS = {
     "session": "if the session had made at most {n} calls",
     "function": "if the session had asked for {function} at most {n} times",
@@ -72,32 +73,31 @@ def lowered(document: dict[str, Any], change: Change, count: int) -> Change:
 
 def _yes(document: dict[str, Any]) -> Iterator[Change]:
     user, function = document["subject"]["user"], document["resource"]["id"]
+    words = {
+        "once": f"if {user} had said yes to this one call of {function}",
+        "session": f"if {user} had said yes to such calls of {function} for the session",
+        "until": f"if {user} had said yes to such calls of {function} until a time",
+        "always": f"if {user} had said yes to such calls of {function} for good",
+    }
     for scope in get_args(GrantScope):
-        grant = _grant(document, scope)
-        if grant is not None:
-            words = {
-                "once": f"if {user} had said yes to this one call of {function}",
-                "session": f"if {user} had said yes to such calls of {function} for the session",
-            }.get(scope, f"if {user} had said yes to such calls of {function} ({scope})")
-            yield Change(words, "/grants/-", _with(document, ["grants"], [*document["grants"], grant]))
+        grants = [*document["grants"], _grant(document, scope)]
+        yield Change(words[scope], "/grants/-", _with(document, ["grants"], grants))
 
 
-def _grant(document: dict[str, Any], scope: GrantScope) -> dict[str, Any] | None:
-    """Return the grant that a yes to this request would be; None for a scope that needs more than the request says."""
-    if scope not in ("once", "session"):
-        return None
-    context = document["context"]
-    constraint = None
-    if scope == "session":
-        constraint = {}
-        for pointer in document["resource"].get("function", {}).get("control_arguments", []):
-            value = _at(document["arguments"], pointer)
-            if value is not _ABSENT:
-                constraint[pointer] = value
+def _grant(document: dict[str, Any], scope: GrantScope) -> dict[str, Any]:
+    """Return the grant that a yes to this request would be."""
+    context, resource = document["context"], document["resource"]
+    constraint = {}
+    for pointer in resource.get("function", {}).get("control_arguments", []):
+        value = _at(document["arguments"], pointer)
+        if value is not _ABSENT:
+            constraint[pointer] = value
+    # As a yes binds: past the session, what steers a function without control arguments is all of its arguments.
+    exact = scope == "once" or (scope != "session" and not constraint)
     labels = LabelsFact(**context["labels"])
-    if "host" in document["resource"]:
+    if "host" in resource:
         # Whoever agrees to a connection agrees to hear from the host.
-        heard = {*labels.integrity, document["resource"]["host"]["origin"]}
+        heard = {*labels.integrity, resource["host"]["origin"]}
         labels = labels.model_copy(update={"integrity": sorted(heard)})
     return GrantFact(
         id=_GRANT,
@@ -105,10 +105,13 @@ def _grant(document: dict[str, Any], scope: GrantScope) -> dict[str, Any] | None
         user=document["subject"]["user"],
         session=context["session"],
         caller=document["subject"]["id"],
-        function=document["resource"]["id"],
-        arguments_digest=context["arguments_digest"] if scope == "once" else None,
-        constraint=constraint,
+        function=resource["id"],
+        caller_digest=document["subject"].get("app", {}).get("digest"),
+        target_digest=resource.get("app", {}).get("digest"),
+        arguments_digest=context["arguments_digest"] if exact else None,
+        constraint=None if exact else constraint,
         labels=labels,
+        expires=_END_OF_TIME if scope == "until" else None,
     ).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
