@@ -151,9 +151,10 @@ async def test_the_other_call_in_a_spoke_that_is_ended_gets_a_clear_status(hub: 
     await echo(session)
     waiting = asyncio.create_task(refused(session.invoke("misbehaving.hang", {})))
     await until(lambda: [1 for _, _, body in hub.rows("decision") if body["function"] == "misbehaving.hang"])
-    async with HubClient(hub.hub.socket, timeout_seconds=0.5) as impatient:
+    # Not so impatient that the call could be over before it blocks the spoke.
+    async with HubClient(hub.hub.socket, timeout_seconds=3.0) as impatient:
         await refused(impatient.invoke(session.id, "misbehaving.hang_sync", {}))
-    error = await asyncio.wait_for(waiting, 10)
+    error = await asyncio.wait_for(waiting, 20)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SPOKE_UNAVAILABLE")
     assert await hub.outcome(error.decision_id) == "SPOKE_UNAVAILABLE"
 
