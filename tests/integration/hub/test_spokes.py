@@ -128,7 +128,7 @@ async def test_a_spoke_that_hangs_ends_at_the_deadline_and_the_others_go_on(
 
 async def test_a_spoke_that_answers_nothing_any_more_is_ended_and_started_again(hub: Live, session: Session) -> None:
     await echo(session)
-    async with HubClient(hub.hub.socket, timeout_seconds=0.5) as impatient:
+    async with HubClient(hub.hub.socket, timeout_seconds=3.0) as impatient:
         await refused(impatient.invoke(session.id, "misbehaving.hang_sync", {}))
     await hub.row("spoke", lambda body: body["what"] == "stopped answering")
     assert await echo(session) == 1
