@@ -14,24 +14,20 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from spoke_runner.sandbox.elf import NotElf, loader_of
 from spoke_runner.sandbox.errors import SandboxUnavailable
 
 MAX_PROGRAMS: Final = 16
 
 # Where a program cannot be: what a spoke can write to, and what has its own meaning inside.
 _TAKEN: Final = ("/app", "/data", "/dev", "/opt/spokegate", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
-_ELF: Final = b"\x7fELF"
-_PT_INTERP: Final = 3
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _SPECIAL: Final = stat.S_ISUID | stat.S_ISGID
-_MAX_HEADERS: Final = 64
-_MAX_LOADER_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +87,14 @@ def _program(path: Path) -> HostProgram:
 
 
 def _loader(path: Path, source: Path) -> Path | None:
-    """Return the loader that an ELF header names."""
     with source.open("rb") as file:
-        header = file.read(64)
-        if header[:4] != _ELF or len(header) < 64 or header[4:6] != b"\x02\x01":
+        try:
+            loader = loader_of(file)
+        except NotElf as error:
             raise _refused(
-                path, "it is no 64-bit program", "name the program that interprets it, and give it the script as data"
-            )
-        offset, size, count = struct.unpack_from("<Q14xHH", header, 32)
-        for number in range(min(count, _MAX_HEADERS)):
-            file.seek(offset + number * size)
-            part = file.read(56)
-            if len(part) == 56 and struct.unpack_from("<I", part)[0] == _PT_INTERP:
-                start, length = struct.unpack_from("<Q16xQ", part, 8)
-                file.seek(start)
-                return Path(os.fsdecode(file.read(min(length, _MAX_LOADER_BYTES)).rstrip(b"\0")))
-    return None
+                path, str(error), "name the program that interprets it, and give it the script as data"
+            ) from error
+    return Path(loader) if loader else None
 
 
 def _refused(path: Path, why: str, mend: str) -> SandboxUnavailable:

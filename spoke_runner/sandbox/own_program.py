@@ -14,11 +14,11 @@ Invariants:
 from __future__ import annotations
 
 import stat
-import struct
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from spoke_runner.sandbox.elf import NotElf, loader_of
 from spoke_runner.sandbox.errors import SpokeStartFailed
 from spoke_runner.sandbox.places import APP_DIR, STRICT
 from spoke_runner.sandbox.spec import SandboxSpec
@@ -27,14 +27,8 @@ Command = tuple[str, ...]
 """A program below the app's directory, such as `./server`, and its arguments."""
 
 _MAX_LINE_BYTES: Final = 256  # as much as the kernel reads of a `#!` line
-_MAX_PATH_BYTES: Final = 4096
 _MAX_EXECUTED: Final = 3  # a script, its interpreter, the loader
-_MAX_HEADERS: Final = 64
-_PT_INTERP: Final = 3
-_ELF_64: Final = 2
 _FOR_OTHERS: Final = stat.S_IXOTH
-_HEADER: Final = struct.Struct("<32xQ14xHH")  # e_phoff, e_phentsize, e_phnum of an ELF64 header
-_PROGRAM_HEADER: Final = struct.Struct("<I4xQ16xQ")  # p_type, p_offset, p_filesz
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,7 @@ def find_own_program(spec: SandboxSpec, command: Command) -> OwnProgram:
                 raise OSError("its interpreters are run by further interpreters")
             executed.append(named)
             path = _shown(spec, command[0], named)
-    except (OSError, struct.error) as error:
+    except OSError as error:
         raise SpokeStartFailed(f"{spec.app}: {command[0]} cannot be run as a program: {error}") from error
     return OwnProgram((inside, *command[1:]), tuple(executed))
 
@@ -94,16 +88,10 @@ def _named_by(path: Path) -> str:
         start = file.read(_MAX_LINE_BYTES)
         if start.startswith(b"#!"):
             return (start[2:].split(b"\n")[0].split() or [b"nothing"])[0].decode(errors="replace")
-        if not start.startswith(b"\x7fELF") or start[4] != _ELF_64:
-            raise OSError("it is neither a 64-bit ELF file nor a script that begins with #!")
-        offset, size, count = _HEADER.unpack_from(start)
-        for number in range(min(count, _MAX_HEADERS)):
-            file.seek(offset + number * size)
-            kind, place, length = _PROGRAM_HEADER.unpack(file.read(_PROGRAM_HEADER.size))
-            if kind == _PT_INTERP:
-                file.seek(place)
-                return file.read(min(length, _MAX_PATH_BYTES)).split(b"\0")[0].decode(errors="replace")
-    return ""
+        try:
+            return loader_of(file)
+        except NotElf as error:
+            raise OSError(f"it is neither a 64-bit ELF file nor a script that begins with #!: {error}") from error
 
 
 def _shown(spec: SandboxSpec, word: str, named: str) -> Path:
