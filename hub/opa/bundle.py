@@ -104,25 +104,39 @@ class PolicyBundle:
             # Policies without settings of this kind have no such set.
 
     async def _run(self, *arguments: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            str(self._opa),
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            async with asyncio.timeout(_BUILD_SECONDS):
-                output, _ = await process.communicate()
-        except TimeoutError:
-            raise PolicyInvalid(f"opa {arguments[0]} took more than {_BUILD_SECONDS:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode != 0:
-            raise PolicyInvalid(output.decode("utf-8", "replace").strip())
-        return output.decode("utf-8", "replace")
+        return await run_opa(self._opa, *arguments, seconds=_BUILD_SECONDS)
+
+
+async def run_opa(opa: Path, *arguments: str, seconds: float) -> str:
+    """Return what a command of the `opa` program prints.
+
+    Args:
+        opa: The program.
+        arguments: The command and its arguments.
+        seconds: How long it may take; it is killed then.
+
+    Raises:
+        PolicyInvalid: It failed, and says why, or took too long.
+    """
+    process = await asyncio.create_subprocess_exec(
+        str(opa),
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            output, complaints = await process.communicate()
+    except TimeoutError:
+        raise PolicyInvalid(f"opa {arguments[0]} took more than {seconds:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise PolicyInvalid((output + complaints).decode("utf-8", "replace").strip())
+    return output.decode("utf-8", "replace")
 
 
 def _rego_files(directories: Iterable[Path]) -> list[Path]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.config import PROJECT_ROOT
-from hub.opa.bundle import PolicyBundle, PolicyInvalid
+from hub.opa.bundle import PolicyBundle, PolicyInvalid, run_opa
 
 _PARSE_SECONDS = 10.0
 _AT_ONCE = 2
@@ -223,23 +223,10 @@ def _extract(bundle: Path, directory: Path) -> dict[Path, str]:
 
 
 async def _parse(opa: Path, file: Path, gate: asyncio.Semaphore) -> Any:
+    options = ("--format", "json", "--json-include", "locations,-comments")
     async with gate:
-        process = await asyncio.create_subprocess_exec(
-            *(str(opa), "parse", "--format", "json", "--json-include", "locations,-comments", str(file)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            async with asyncio.timeout(_PARSE_SECONDS):
-                output, _ = await process.communicate()
-        except TimeoutError:
-            raise PolicyInvalid(f"opa parse took more than {_PARSE_SECONDS:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        try:
-            return json.loads(output)
-        except json.JSONDecodeError as error:
-            raise PolicyInvalid(f"opa parse: {error}") from error
+        text = await run_opa(opa, "parse", *options, str(file), seconds=_PARSE_SECONDS)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PolicyInvalid(f"opa parse: {error}") from error
