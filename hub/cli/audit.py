@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from hub.cli.output import Exit, Format, err, out, print_json, safe
+from hub.cli.output import EFFECT_STYLES, ConfigOption, Exit, Format, FormatOption, err, out, print_json, safe
 
 if TYPE_CHECKING:
     from hub.store.audit import Row
 
 app = typer.Typer(no_args_is_help=True, help="Read and prove the audit log.")
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The configuration; ./spokegate.yaml by default.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
 
 _POLL_SECONDS = 0.25
-_STYLES = {"allow": "green", "deny": "red", "ask": "yellow"}
 
 
 @app.command()
@@ -138,7 +135,7 @@ def _line(row: Row) -> Text:
             codes = ", ".join(reason["code"] for reason in body["reasons"]) or body["error"]
             action = "" if body["action"] == "invoke" else f"{body['action']} "
             what = f"{' > '.join(body['chain'])}  {action}{body['function']}  {codes}"
-            head = (f"{body['effect']:<9}", _STYLES[body["effect"]])
+            head = (f"{body['effect']:<9}", EFFECT_STYLES[body["effect"]])
         case "outcome":
             what, head = body["outcome"], ("outcome  ", "dim")
         case "grant":

@@ -16,7 +16,21 @@ from rich.text import Text
 from spokegate.v1 import decision_pb2
 
 from hub.cli import asking, audit, grants
-from hub.cli.output import Exit, Format, FormatOption, SocketOption, as_dict, cell, err, out, print_json, run, safe
+from hub.cli.output import (
+    EFFECT_STYLES,
+    ConfigOption,
+    Exit,
+    Format,
+    FormatOption,
+    SocketOption,
+    as_dict,
+    cell,
+    err,
+    out,
+    print_json,
+    run,
+    safe,
+)
 from hub.client import HubClient
 
 # What only one command needs is imported there: a call should not wait for the whole hub to load.
@@ -28,10 +42,6 @@ app_commands = typer.Typer(no_args_is_help=True, help="Work on an app.")
 app.add_typer(app_commands, name="app")
 app.add_typer(grants.app, name="grants")
 app.add_typer(audit.app, name="audit")
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="The configuration; ./spokegate.yaml by default.")]
-
-_EFFECT_STYLES = {"allow": "green", "deny": "red", "ask": "yellow"}
 
 
 def main() -> None:
@@ -260,7 +270,7 @@ def _decision_lines(record: decision_pb2.DecisionRecord) -> Text:
         took = f"{record.total_latency.ToTimedelta().total_seconds() * 1000:.1f} ms"
     return Text.assemble(
         (f"{record.time.ToDatetime():%H:%M:%S} ", "dim"),
-        (f"{effect:<6}", _EFFECT_STYLES[effect]),
+        (f"{effect:<6}", EFFECT_STYLES[effect]),
         safe(" > ".join(record.chain)),
         (f"  {action}{safe(record.function)}", "bold"),
         (f"  {safe(record.outcome)}  {took}\n", "dim"),
@@ -273,7 +283,7 @@ def _would_be(decision: decision_pb2.Decision, effect: str, shadow: str) -> list
     if shadow == effect:
         return []
     codes = ", ".join(reason.code for reason in decision.shadow.reasons)
-    return [("         would be ", "dim"), (shadow, _EFFECT_STYLES[shadow]), (f"  {safe(codes)}\n", "dim")]
+    return [("         would be ", "dim"), (shadow, EFFECT_STYLES[shadow]), (f"  {safe(codes)}\n", "dim")]
 
 
 def _configure_log(form: Format) -> None:

@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from spokegate.v1 import decision_pb2, hub_pb2
 
-from hub.cli.output import safe
+from hub.cli.output import EFFECT_STYLES, safe
 
-_STYLES = {"allow": "green", "deny": "red", "ask": "yellow"}
 _MAX_VALUE_CHARACTERS = 240
 _MAX_WIDTH = 100
 _SHOWN_DIGITS = 12
@@ -31,7 +30,7 @@ def as_text(explained: hub_pb2.ExplainDecisionResponse) -> RenderableType:
         would = _effect(record.decision.shadow)
         if would != _effect(record.decision):
             said = "With the packages in log-only mode it would have been "
-            parts.append(Text.assemble(said, (would, f"bold {_STYLES[would]}"), "."))
+            parts.append(Text.assemble(said, (would, f"bold {EFFECT_STYLES[would]}"), "."))
     for shadow, title in ((False, "Rules"), (True, "Rules in log-only mode")):
         rules = [rule for rule in explained.rules if rule.shadow is shadow]
         if rules:
@@ -45,7 +44,7 @@ def as_text(explained: hub_pb2.ExplainDecisionResponse) -> RenderableType:
 def _head(record: decision_pb2.DecisionRecord) -> Text:
     effect = _effect(record.decision)
     return Text.assemble(
-        (effect, f"bold {_STYLES[effect]}"),
+        (effect, f"bold {EFFECT_STYLES[effect]}"),
         (f"  {record.decision.decision_id}  {record.time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC", "dim"),
     )
 
@@ -102,7 +101,7 @@ def _changes(record: decision_pb2.DecisionRecord, asked: hub_pb2.AskedAgain) -> 
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for change in asked.changes:
-        table.add_row(Text(change.effect, style=_STYLES.get(change.effect, "")), Text(safe(change.words)))
+        table.add_row(Text(change.effect, style=EFFECT_STYLES.get(change.effect, "")), Text(safe(change.words)))
     if asked.changes:
         parts.append(table)
     else:

@@ -30,7 +30,10 @@ class Format(StrEnum):
     JSON = "json"
 
 
+EFFECT_STYLES = {"allow": "green", "deny": "red", "ask": "yellow"}
+
 FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The configuration; ./spokegate.yaml by default.")]
 SocketOption = Annotated[Path | None, typer.Option("--socket", help="The hub's socket; it stands for the user.")]
 
 

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -28,6 +28,7 @@ GENESIS = "0" * 64
 """What stands for the hash of the row before the first."""
 
 _INSERT = insert(AUDIT)
+_PAGE = 1000
 _HEAD = select(AUDIT_HEAD.c.seq, AUDIT_HEAD.c.hash).with_for_update()
 _MOVE_HEAD = update(AUDIT_HEAD)
 # How a diverging decision's row has it. Within a text of the body its quotes would be escaped.
@@ -223,6 +224,26 @@ class AuditLog:
             row |= {"seq": seq, "hub": self.hub, "previous_hash": head}
             head = row["hash"] = row_hash(row)
         connection.execute(_MOVE_HEAD, {"seq": seq, "hash": head})
+
+
+def scan(engine: Engine, *, after: int = 0, kinds: Sequence[str] = ()) -> Iterator[Any]:
+    """Yield the table's rows after a sequence number, in order, those of some kinds or all.
+
+    By pages, so that no long transaction keeps a running hub from its own work.
+
+    Raises:
+        SQLAlchemyError: The log cannot be read.
+    """
+    while True:
+        query = select(AUDIT).where(AUDIT.c.seq > after).order_by(AUDIT.c.seq).limit(_PAGE)
+        if kinds:
+            query = query.where(AUDIT.c.kind.in_(kinds))
+        with engine.connect() as connection:
+            page = connection.execute(query).all()
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].seq
 
 
 def row_of(row: Any) -> Row:

@@ -12,10 +12,9 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from hub.store.audit import Row, row_of
+from hub.store.audit import Row, row_of, scan
 from hub.store.tables import AUDIT
 
-_PAGE = 500
 _RESULT = ("effect", "reasons", "obligations", "review_result", "decided_by", "grant", "hidden")
 _SHADOW = "shadow"  # rows from before shadow mode lack it
 _PAYLOAD = ("arguments", "result")
@@ -32,23 +31,14 @@ def decision_log(engine: Engine, *, since: float = 0.0, until: float | None = No
     Raises:
         SQLAlchemyError: The log cannot be read.
     """
-    for row in rows(engine, kinds=("decision",)):
+    for row in map(row_of, scan(engine, kinds=("decision",))):
         if row.time >= since and (until is None or row.time < until):
             yield _event(row)
 
 
-def rows(engine: Engine, *, after: int = 0, kinds: tuple[str, ...] = ()) -> Iterator[Row]:
-    """Yield the rows of the log after a sequence number, in order, those of some kinds or all."""
-    while True:
-        query = select(AUDIT).where(AUDIT.c.seq > after).order_by(AUDIT.c.seq).limit(_PAGE)
-        if kinds:
-            query = query.where(AUDIT.c.kind.in_(kinds))
-        with engine.connect() as connection:
-            page = [row_of(row) for row in connection.execute(query)]
-        yield from page
-        if len(page) < _PAGE:
-            return
-        after = page[-1].seq
+def rows(engine: Engine, *, after: int = 0) -> Iterator[Row]:
+    """Yield the events of the log after a sequence number, in order."""
+    return map(row_of, scan(engine, after=after))
 
 
 def last_seq(engine: Engine) -> int:

@@ -13,10 +13,8 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from hub.store.audit import GENESIS, row_hash
-from hub.store.tables import AUDIT, AUDIT_HEAD
-
-_PAGE = 1000
+from hub.store.audit import GENESIS, row_hash, scan
+from hub.store.tables import AUDIT_HEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,8 @@ def verify(engine: Engine, pins: Sequence[Pin] = ()) -> Verification:
     pinned = {pin.seq: pin for pin in pins}
     rows, last = 0, Pin(0, GENESIS)
     hash_at_head = ""
-    for row in _rows(engine):
+    for found in scan(engine):
+        row = dict(found._mapping)
         flaws.extend(_flaws_of(row, last))
         last = Pin(row["seq"], row["hash"])
         rows += 1
@@ -112,20 +111,6 @@ def _flaws_of(row: dict[str, Any], last: Pin) -> Iterator[Flaw]:
         yield Flaw(seq, f"row {seq} does not follow row {last.seq}: one of the two was put in or written anew")
     if row["hash"] != row_hash(row):
         yield Flaw(seq, f"row {seq} was changed")
-
-
-def _rows(engine: Engine) -> Iterator[dict[str, Any]]:
-    # By pages, so that no long transaction keeps a running hub from its own work.
-    last = None
-    while True:
-        query = select(AUDIT).order_by(AUDIT.c.seq).limit(_PAGE)
-        with engine.connect() as connection:
-            page = connection.execute(query if last is None else query.where(AUDIT.c.seq > last)).all()
-        for row in page:
-            yield dict(row._mapping)
-        if len(page) < _PAGE:
-            return
-        last = page[-1].seq
 
 
 def _moved(engine: Engine, seq: int) -> bool:
