@@ -20,7 +20,8 @@ from hub.mediation.schema import canonical, digest
 from hub.store.database import open_database
 from hub.store.verify import verify
 from tests.support.desk import rows_of
-from tests.support.live import VAULT, processes_of, until
+from tests.support.live import VAULT, until
+from tests.support.processes import processes_of
 
 IN_FLIGHT = 8
 LOAD_SECONDS = 0.3

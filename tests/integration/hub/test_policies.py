@@ -21,11 +21,11 @@ from tests.support.live import (
     copied_policies,
     live,
     policies_of,
-    processes_of,
     refused,
     until,
     workplace,
 )
+from tests.support.processes import processes_of
 
 DENY_NOTES = """package site
 

@@ -22,11 +22,11 @@ from tests.support.live import (
     audit_rows,
     configured,
     live,
-    processes_of,
     refused,
     until,
     workplace,
 )
+from tests.support.processes import processes_of
 
 
 async def echo(session: Session, value: Any = 1) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +15,7 @@ import pytest
 from spokegate.v1 import spoke_pb2, spoke_pb2_grpc
 
 from spoke_runner.sandbox import Limits, SandboxSpec, SpokeProcess, Zygote, launch, spoke_uid
+from tests.support.processes import processes_of
 
 APPS = Path(__file__).parent / "apps"
 PROJECT = Path(__file__).resolve().parents[3]
@@ -89,16 +89,3 @@ async def call(spoke: SpokeProcess, function: str, **arguments: Any) -> Any:
 def zygotes_and_forks() -> list[int]:
     """Return the pids of the zygotes of this source tree, and of what they forked: it keeps their command line."""
     return processes_of(PROJECT / "spoke_runner" / "sandbox" / "zygote" / "boot.py")
-
-
-def processes_of(root: Path) -> list[int]:
-    """Return the pids of all processes whose command line names a path."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if bytes(root) in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return found

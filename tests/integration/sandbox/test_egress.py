@@ -15,8 +15,9 @@ from spoke_runner.sandbox.channels import Channels
 from spoke_runner.sandbox.inside.canaries import names
 from spoke_runner.sandbox.listener import fault, listed, made_in
 from spoke_runner.sandbox.places import PROXY_PORT
-from tests.integration.sandbox.spokes import APPS, Workshop, both_ways, call, processes_of, running, workshop
+from tests.integration.sandbox.spokes import APPS, Workshop, both_ways, call, running, workshop
 from tests.integration.sandbox.test_walls import Document, Line, going, start_weakened, without
+from tests.support.processes import processes_of
 
 ENTRY = "outgoing:app"
 

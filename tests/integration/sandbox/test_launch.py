@@ -23,11 +23,11 @@ from tests.integration.sandbox.spokes import (
     both_ways,
     call,
     launcher,
-    processes_of,
     running,
     workshop,
     zygotes_and_forks,
 )
+from tests.support.processes import processes_of
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from spoke_runner.sandbox.launcher import start
 from spoke_runner.sandbox.own_program import find_own_program
 from spoke_runner.sandbox.ownership import give
 from spoke_runner.sandbox.setup import filter_name, setup
-from tests.integration.sandbox.spokes import APPS, Workshop, call, processes_of, workshop
+from tests.integration.sandbox.spokes import APPS, Workshop, call, workshop
+from tests.support.processes import processes_of
 from tests.support.programs import as_program, serve_script
 
 

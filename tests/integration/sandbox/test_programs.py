@@ -21,7 +21,8 @@ from spoke_runner.sandbox import (
     find_host_programs,
     launch,
 )
-from tests.integration.sandbox.spokes import APPS, Workshop, call, processes_of, running, workshop
+from tests.integration.sandbox.spokes import APPS, Workshop, call, running, workshop
+from tests.support.processes import processes_of
 
 ENTRY = "outgoing:app"
 MEBIBYTE = 1 << 20

@@ -28,11 +28,11 @@ from tests.integration.sandbox.spokes import (
     APPS,
     both_ways,
     call,
-    processes_of,
     running,
     workshop,
     zygotes_and_forks,
 )
+from tests.support.processes import processes_of
 
 Line = tuple[str, ...]
 Document = dict[str, Any]

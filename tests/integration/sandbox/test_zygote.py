@@ -16,10 +16,10 @@ from tests.integration.sandbox.spokes import (
     PROJECT,
     Workshop,
     call,
-    processes_of,
     workshop,
     zygotes_and_forks,
 )
+from tests.support.processes import processes_of
 
 
 def mounts() -> int:
