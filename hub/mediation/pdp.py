@@ -122,7 +122,9 @@ class _UnixSocketClient(AsyncOpaClient):  # type: ignore[misc]  # the package ha
     async def _init_session(self) -> None:
         self._connector = aiohttp.UnixConnector(path=str(self._socket_path), limit=_CONNECTIONS)
         self._session = aiohttp.ClientSession(
-            connector=self._connector, timeout=aiohttp.ClientTimeout(total=self.timeout)
+            connector=self._connector,
+            timeout=aiohttp.ClientTimeout(total=self.timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
 

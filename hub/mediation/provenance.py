@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from hub.mediation.request import Provenance
@@ -22,6 +23,7 @@ MAX_USER_CHARACTERS = 1 << 18
 MAX_RESULT_CHARACTERS = 1 << 18
 MAX_TRACED_VALUES = 256
 
+_SHORT_CHARACTERS = 256
 _SEPARATOR = " \x00 "  # never a word of a value, so nothing matches across two values
 _NOWHERE = Provenance(user=False, sources=[])
 
@@ -118,12 +120,22 @@ class _Said:
 
 def _words(text: str) -> str:
     """Return the normalised words of a text, one blank between them."""
-    words = (_strip(word) for word in unicodedata.normalize("NFKC", text).casefold().split())
-    return " ".join(word for word in words if word)
+    return _short_words(text) if len(text) <= _SHORT_CHARACTERS else _normalised(text)
+
+
+def _normalised(text: str) -> str:
+    words = map(_strip, unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(filter(None, words))
+
+
+# A call's arguments are looked at when they come, when they are traced and when its result comes.
+_short_words = lru_cache(maxsize=1024)(_normalised)
 
 
 def _strip(word: str) -> str:
     start, end = 0, len(word)
+    if word[0].isalnum() and word[-1].isalnum():
+        return word
     while start < end and not word[start].isalnum():
         start += 1
     while end > start and not word[end - 1].isalnum():
