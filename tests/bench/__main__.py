@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hub.client import HubClient
-from tests.bench import measure, spokes, subjects
+from tests.bench import measure, scale, spokes, subjects
 from tests.bench.figures import Figure, median, percentile, table, write
 from tests.bench.measure import milliseconds
 
@@ -90,7 +90,7 @@ def main() -> None:
     started = time.monotonic()
     found: list[Figure] = []
     # One after the other, because on few cores they would be each other's load.
-    for part in (spokes.run, run):
+    for part in (spokes.run, run, scale.run):
         with tempfile.TemporaryDirectory(prefix="sg") as directory:
             found += asyncio.run(part(Path(directory)))
     Console(width=120).print(table(found, conditions(time.monotonic() - started)))
