@@ -127,7 +127,7 @@ def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
 
 @app.command()
 def prompts(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
-    """Watch the questions that wait for you, and answer them."""
+    """Watch the questions that wait for you, and answer them; see what the policies want you to be told."""
 
     async def watch() -> None:
         async with HubClient(socket) as client, client.prompts() as events:

@@ -194,6 +194,7 @@ class Person:
     def __init__(self, client: HubClient, *replies: decision_pb2.GrantScope.ValueType | None) -> None:
         self.seen: list[hub_pb2.Prompt] = []
         self.ended: list[hub_pb2.PromptEnd] = []
+        self.told: list[hub_pb2.Notice] = []
         self._client = client
         self._left = list(replies)
 
@@ -211,6 +212,9 @@ class Person:
         async for event in events:
             if event.WhichOneof("event") == "ended":
                 self.ended.append(event.ended)
+                continue
+            if event.WhichOneof("event") == "notice":
+                self.told.append(event.notice)
                 continue
             self.seen.append(event.waiting)
             if self._left:

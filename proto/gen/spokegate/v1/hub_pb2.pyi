@@ -278,12 +278,15 @@ Global___WatchPromptsRequest: _TypeAlias = WatchPromptsRequest  # noqa: Y015
 
 @_typing.final
 class WatchPromptsResponse(_message.Message):
-    """WatchPromptsResponse is one change to the set of waiting questions."""
+    """WatchPromptsResponse is one change to the set of waiting questions, or a
+    notice.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WAITING_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def waiting(self) -> Global___Prompt:
         """A question that now waits."""
@@ -292,21 +295,69 @@ class WatchPromptsResponse(_message.Message):
     def ended(self) -> Global___PromptEnd:
         """A question that no longer waits."""
 
+    @_builtins.property
+    def notice(self) -> Global___Notice:
+        """What the user is told of a request that was let through. It asks nothing,
+        is shown to who watches at the time, and is in the audit log in any case;
+        a client that reads too slowly gets no notices until it has caught up.
+        """
+
     def __init__(
         self,
         *,
         waiting: Global___Prompt | None = ...,
         ended: Global___PromptEnd | None = ...,
+        notice: Global___Notice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "notice", b"notice", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "notice", b"notice", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["waiting", "ended"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["waiting", "ended", "notice"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchPromptsResponse: _TypeAlias = WatchPromptsResponse  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """Notice is what the policies want the user to be told of a request. It may
+    repeat what an app said: show it escaped.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """The decision that lets the request through."""
+    session_id: _builtins.str
+    """The session that the request belongs to."""
+    function: _builtins.str
+    """The function asked for: "app.function"; or the host: "host:port"."""
+    caller: _builtins.str
+    """Who asks: "user", or the name of the asking app."""
+    message: _builtins.str
+    """What the user is told."""
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        function: _builtins.str = ...,
+        caller: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "decision_id", b"decision_id", "function", b"function", "message", b"message", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class Prompt(_message.Message):
