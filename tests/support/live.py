@@ -182,6 +182,14 @@ def policies_of(directory: Path, text: str) -> Path:
     return directory
 
 
+def site(directory: Path, settings: dict[str, Any], rego: str = "") -> tuple[Path, ...]:
+    """Write a site with settings, and return all policies."""
+    own = policies_of(directory / "own", rego) if rego else directory / "own"
+    own.mkdir(exist_ok=True)
+    (own / "settings.json").write_text(json.dumps({"site": {"settings": settings}}))
+    return (POLICIES, own)
+
+
 def copied_policies(directory: Path) -> Path:
     """Copy the shipped policies, so that a test may edit them."""
     shutil.copytree(POLICIES, directory, ignore=shutil.ignore_patterns("*_test.rego"))
