@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import platform
 import shutil
 from dataclasses import dataclass
@@ -60,28 +61,42 @@ def examine(config_path: Path) -> list[Finding]:
         if config.egress.private_addresses:
             listed = ", ".join(config.egress.private_addresses)
             findings.append(Finding("egress", True, f"private addresses that declared hosts may be at: {listed}"))
-        findings.append(_database(config))
+        findings += database(config)
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))
     return findings + _sandbox(minimum)
 
 
-def _database(config: Config) -> Finding:
-    """Look at the database without making one; say too whether the tests find a PostgreSQL server to start."""
+def database(config: Config, *, installed: Path = Path("/usr/lib/postgresql")) -> list[Finding]:
+    """Look at the database without making one, and at what hubs that share one and the store's tests need.
+
+    Args:
+        config: What names the database.
+        installed: Where the operating system's package puts the server's programs.
+    """
     location = config.database_location
-    tests = "" if _postgresql_server() else "; no PostgreSQL server is installed, so the store's tests leave it out"
     if isinstance(location, Path):
         there = "" if location.is_file() else ", made at the first start"
-        return Finding("database", True, f"SQLite, {location}{there}{tests}")
-    try:
-        open_database(location).dispose()
-    except AuditUnavailable as error:
-        return Finding("database", False, str(error), "start the server, or mend `database`")
-    return Finding("database", True, f"{location}{tests}")
+        found = Finding("database", True, f"SQLite, {location}{there}")
+    else:
+        try:
+            open_database(location).dispose()
+            found = Finding("database", True, location)
+        except AuditUnavailable as error:
+            found = Finding("database", False, str(error), "start the server, or mend `database`")
+    return [found, _postgresql(installed)]
 
 
-def _postgresql_server() -> bool:
-    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb") is not None
+def _postgresql(installed: Path) -> Finding:
+    missing = []
+    if importlib.util.find_spec("psycopg") is None:
+        missing.append(("no driver, so no hub here can share a database", "pip install 'spokegate[postgresql]'"))
+    if not any(installed.glob("*/bin/initdb")) and shutil.which("initdb") is None:
+        missing.append(("no server, so the store's tests leave PostgreSQL out", "apt-get install postgresql"))
+    if not missing:
+        return Finding("postgresql", True, "the driver, and a server for the store's tests", required=False)
+    detail, mend = ("; ".join(words) for words in zip(*missing, strict=True))
+    return Finding("postgresql", False, detail, mend, required=False)
 
 
 def _sandbox(minimum: Level) -> list[Finding]:
