@@ -14,8 +14,10 @@ from rich.table import Table
 
 from hub.app import registry_of
 from hub.cli.output import cell, table
-from hub.config import PROJECT_ROOT, Config, ConfigInvalid, load_config
+from hub.config import PROJECT_ROOT, Config, ConfigInvalid, OpaConfig, load_config
+from hub.deciding import remote_pdp
 from hub.errors import AuditUnavailable
+from hub.mediation.remote import RemoteOpaUnusable
 from hub.opa.binary import OpaBinaryError, find_opa
 from hub.spokes.manifest import ManifestInvalid
 from hub.store.database import open_database
@@ -48,13 +50,10 @@ class Finding:
 def examine(config_path: Path) -> list[Finding]:
     """Look at everything that a hub needs."""
     findings = [Finding("python", True, platform.python_version())]
-    try:
-        findings.append(Finding("opa", True, str(find_opa(PROJECT_ROOT))))
-    except OpaBinaryError as error:
-        findings.append(Finding("opa", False, str(error), "make setup"))
     minimum: Level = "strict"
     try:
         config = load_config(config_path)
+        findings.append(opa(config))
         registry = registry_of(config)
         findings.append(Finding("configuration", True, f"{config_path}: {len(registry.apps)} apps"))
         minimum = config.sandbox.minimum
@@ -65,6 +64,25 @@ def examine(config_path: Path) -> list[Finding]:
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))
     return findings + _sandbox(minimum)
+
+
+def opa(config: Config) -> Finding:
+    """Look at the OPA that decides: the program that the hub would start, or the server that runs elsewhere."""
+    if config.opa is None:
+        try:
+            return Finding("opa", True, str(find_opa(PROJECT_ROOT)))
+        except OpaBinaryError as error:
+            return Finding("opa", False, str(error), "make setup")
+    try:
+        revision = asyncio.run(_revision_of(config.opa, config.limits.decision_seconds))
+    except RemoteOpaUnusable as error:
+        return Finding("opa", False, str(error), "mend it there, or `opa` in the configuration")
+    return Finding("opa", True, f"runs at {config.opa.url}, and decides by {revision}")
+
+
+async def _revision_of(remote: OpaConfig, seconds: float) -> str:
+    async with remote_pdp(remote, seconds, lambda what: None) as pdp:
+        return pdp.revision
 
 
 def database(config: Config, *, installed: Path = Path("/usr/lib/postgresql")) -> list[Finding]:

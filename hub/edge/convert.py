@@ -213,6 +213,7 @@ def explanation(of: Explanation) -> hub_pb2.ExplainDecisionResponse:
             ],
             untried=asked.untried,
         ),
+        no_words=of.no_words,
     )
 
 

@@ -1005,12 +1005,17 @@ class ExplainDecisionResponse(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
     ASKED_AGAIN_FIELD_NUMBER: _builtins.int
+    NO_WORDS_FIELD_NUMBER: _builtins.int
     input_json: _builtins.str
     """The access request that was decided on, as JSON (opa/schemas/input.json);
     empty when the request failed before one could be built.
     """
     sentence: _builtins.str
     """Who asked what of whom, what was decided, and by what."""
+    no_words: _builtins.str
+    """Why the rules have no titles, descriptions and places, and the inputs are
+    not known; empty when the policies could be read.
+    """
     @_builtins.property
     def record(self) -> _decision_pb2.DecisionRecord:
         """The decision."""
@@ -1036,10 +1041,11 @@ class ExplainDecisionResponse(_message.Message):
         rules: _abc.Iterable[Global___FiredRule] | None = ...,
         inputs: _abc.Iterable[Global___InputFact] | None = ...,
         asked_again: Global___AskedAgain | None = ...,
+        no_words: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "input_json", b"input_json", "inputs", b"inputs", "record", b"record", "rules", b"rules", "sentence", b"sentence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "input_json", b"input_json", "inputs", b"inputs", "no_words", b"no_words", "record", b"record", "rules", b"rules", "sentence", b"sentence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1048,7 +1054,8 @@ Global___ExplainDecisionResponse: _TypeAlias = ExplainDecisionResponse  # noqa: 
 @_typing.final
 class FiredRule(_message.Message):
     """FiredRule is a rule that took part in a decision, in its own words. Without
-    a title the policies that run now have no rule with its code.
+    a title the policies that run now have no rule with its code, or cannot be
+    read, which no_words of the response says.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
