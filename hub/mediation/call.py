@@ -10,6 +10,7 @@ from typing import Any, Literal
 from hub.errors import RequestInvalid, SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
+from hub.mediation.consent import Notice
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.payloads import PAYLOAD
 from hub.mediation.pdp import Verdict
@@ -115,9 +116,14 @@ class Call:
         self.decided_by = "error"
         return self.as_decision(error=reason_name(error))
 
-    def as_notice(self, message: str) -> Event:
-        """Return what the policies want the user to be told of the request as an event."""
-        return self._event("notice", {"message": message, "function": self.function, "caller": self.caller.id})
+    def notice(self, message: str) -> Notice:
+        """Return what the policies want the user to be told of the request."""
+        session = self.caller.session
+        return Notice(session.user, self.decision_id, session.id, self.function, self.caller.id, message)
+
+    def as_notice(self, notice: Notice) -> Event:
+        """Return it as an event."""
+        return self._event("notice", {"message": notice.message, "function": notice.function, "caller": notice.caller})
 
     def edit(self, arguments: dict[str, Any] | None) -> None:
         """Put what a person made of the arguments, if anything, in their place: from here on there are no others.

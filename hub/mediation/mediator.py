@@ -334,8 +334,9 @@ class Mediator:
     def _oblige(self, call: Call) -> None:
         decision = _verdict_of(call).decision
         obligations.require_known(decision.obligations)
-        for message in obligations.notices(decision.obligations):
-            self._audit.record_later(call.as_notice(message))
+        for notice in map(call.notice, obligations.notices(decision.obligations)):
+            self._audit.record_later(call.as_notice(notice))
+            self._prompts.notify(notice)
         if call.exchange is not None:
             if decision.review_result:
                 raise ObligationUnfulfilled("what comes over a connection cannot be reviewed: it is never whole here")

@@ -17,17 +17,16 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
 from sqlalchemy import Double, Engine, bindparam, case, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from hub.errors import AuditUnavailable, EntityNotFound
+from hub.errors import EntityNotFound
 from hub.store.audit import AuditLog, Event
+from hub.store.database import read
 from hub.store.tables import GRANTS
 from hub.store.writer import Write
 
@@ -99,6 +98,21 @@ class Grant:
         return self.expires is not None and self.expires <= now
 
 
+_COLUMNS = [GRANTS.c[field.name] for field in fields(Grant)]
+
+# Made once, and prepared by the driver where it comes again and again: both are part of every decision on a database
+# that hubs share. The index `grants_request` leads to the rows of the first; to have them in order too, the database
+# would rather go through all grants of the user.
+_OF_REQUEST = select(*_COLUMNS).where(
+    _HOLDS,
+    GRANTS.c.user == bindparam("user"),
+    GRANTS.c.caller == bindparam("caller"),
+    GRANTS.c.function == bindparam("function"),
+    or_(GRANTS.c.scope.not_in(_OF_SESSION), GRANTS.c.session == bindparam("session")),
+)
+_IF_HOLDS = select(*_COLUMNS).where(GRANTS.c.id == bindparam("id"), _HOLDS)
+
+
 class GrantStore:
     """Keeps grants.
 
@@ -138,8 +152,8 @@ class GrantStore:
         """
         now = time.time()
         if self._shared:
-            found: Iterable[Grant] = await self._select(
-                _HOLDS, GRANTS.c.user == user, GRANTS.c.caller == caller, GRANTS.c.function == function
+            found: Iterable[Grant] = await self._read(
+                _OF_REQUEST, user=user, session=session, caller=caller, function=function
             )
         else:
             found = list(self._by_request.get((user, caller, function), {}).values())
@@ -184,7 +198,7 @@ class GrantStore:
             if held.uses_left > 1:
                 self._hold(replace(held, uses_left=held.uses_left - 1))
         elif grant.uses_left is None:
-            return bool(await self._select(GRANTS.c.id == grant.id, _HOLDS)) and not grant.expired(now)
+            return bool(await self._read(_IF_HOLDS, id=grant.id)) and not grant.expired(now)
         use = Write(_USE, {"grant_id": grant.id, "at": now})
         return await self._audit.record(_event("used", grant), guard=use)
 
@@ -265,16 +279,12 @@ class GrantStore:
         self._audit.record_later(_event(reason, grant), guard=ending)
 
     async def _select(self, *conditions: Any, limit: int | None = None) -> list[Grant]:
-        query = select(GRANTS).where(*conditions).order_by(GRANTS.c.created.desc()).limit(limit)
+        query = select(*_COLUMNS).where(*conditions).order_by(GRANTS.c.created.desc()).limit(limit)
 
-        def run() -> list[Grant]:
-            with self._engine.connect() as connection:
-                return [Grant(**row._mapping) for row in connection.execute(query)]
+        return await self._read(query)
 
-        try:
-            return await asyncio.to_thread(run)
-        except SQLAlchemyError as error:
-            raise AuditUnavailable(f"the grants could not be read: {error}") from error
+    async def _read(self, query: Any, **parameters: Any) -> list[Grant]:
+        return [Grant(*row) for row in await read(self._engine, query, parameters, what="the grants")]
 
 
 def _request_key(grant: Grant) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ from spokegate.v1 import decision_pb2, hub_pb2, hub_pb2_grpc
 
 from hub.app import Hub, serve
 from hub.client import Answer, HubClient, HubError, Session
-from hub.config import PROJECT_ROOT, AppConfig, AuditConfig, ClientConfig, Config, EgressConfig, LimitsConfig
+from hub.config import PROJECT_ROOT, AppConfig, AuditConfig, ClientConfig, Config, EgressConfig, LimitsConfig, OpaConfig
 from tests.support.apps import APPS
 
 POLICIES = PROJECT_ROOT / "policies"
@@ -113,6 +113,7 @@ def configured(
     users: Iterable[str] = ("alice",),
     audit: AuditConfig | None = None,
     egress: EgressConfig = EgressConfig(),  # noqa: B008 - frozen
+    opa: OpaConfig | None = None,
     **limits: Any,
 ) -> Config:
     """Return a configuration with everything it keeps below a directory."""
@@ -124,6 +125,7 @@ def configured(
         clients=tuple(ClientConfig(user=user, socket=f"{user}.sock") for user in users),
         audit=audit or AuditConfig(),
         egress=egress,
+        opa=opa,
         limits=LimitsConfig(**{"call_seconds": 20.0, "prompt_seconds": 5.0, "decision_seconds": 5.0, **limits}),
     )
 
@@ -182,6 +184,14 @@ def policies_of(directory: Path, text: str) -> Path:
     return directory
 
 
+def site(directory: Path, settings: dict[str, Any], rego: str = "") -> tuple[Path, ...]:
+    """Write a site with settings, and return all policies."""
+    own = policies_of(directory / "own", rego) if rego else directory / "own"
+    own.mkdir(exist_ok=True)
+    (own / "settings.json").write_text(json.dumps({"site": {"settings": settings}}))
+    return (POLICIES, own)
+
+
 def copied_policies(directory: Path) -> Path:
     """Copy the shipped policies, so that a test may edit them."""
     shutil.copytree(POLICIES, directory, ignore=shutil.ignore_patterns("*_test.rego"))
@@ -194,6 +204,7 @@ class Person:
     def __init__(self, client: HubClient, *replies: decision_pb2.GrantScope.ValueType | None) -> None:
         self.seen: list[hub_pb2.Prompt] = []
         self.ended: list[hub_pb2.PromptEnd] = []
+        self.told: list[hub_pb2.Notice] = []
         self._client = client
         self._left = list(replies)
 
@@ -211,6 +222,9 @@ class Person:
         async for event in events:
             if event.WhichOneof("event") == "ended":
                 self.ended.append(event.ended)
+                continue
+            if event.WhichOneof("event") == "notice":
+                self.told.append(event.notice)
                 continue
             self.seen.append(event.waiting)
             if self._left:

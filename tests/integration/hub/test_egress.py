@@ -19,11 +19,18 @@ from tests.support.live import Live, app, live, workplace
 
 # A name that every machine resolves, to loopback, where the test's host is.
 HOST = "localhost"
+CURL = "/usr/bin/curl"
 
 
 @asynccontextmanager
 async def outside(
-    root: Path, *, tls: bool = False, listed: bool = True, declared: bool = True, trust: str = "reviewed"
+    root: Path,
+    *,
+    tls: bool = False,
+    listed: bool = True,
+    declared: bool = True,
+    trust: str = "reviewed",
+    programs: tuple[str, ...] = (),
 ) -> AsyncIterator[tuple[Live, str, Site]]:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
@@ -31,7 +38,8 @@ async def outside(
         authority.issue_cert(HOST).configure_cert(context)
     async with Site(greet).open(ssl=context) as site, workplace() as place:
         host = f"{HOST}:{site.port}"
-        reach = variant(APPS / "reach", root, "reach", egress=[host if declared else "other.example.org:443"])
+        declares = {"egress": [host if declared else "other.example.org:443"], "programs": list(programs)}
+        reach = variant(APPS / "reach", root, "reach", **declares)
         for certificates in (reach / "ca.pem", place / "ca.pem"):
             authority.cert_pem.write_to_path(certificates)
         egress = EgressConfig(
@@ -116,6 +124,36 @@ async def test_an_unmodified_client_in_a_spoke_reaches_no_other(
     async with outside(tmp_path, **options) as (hub, url, site), hub.client.session() as session:  # type: ignore[arg-type]
         answer = await session.invoke("reach.get", {"by": client, "url": url})
     assert (answer.result["status"], site.reached) == (502 if options == {"listed": False} else 403, 0)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_curl_in_a_spoke_reaches_a_declared_host_and_no_other(tmp_path: Path, tls: bool) -> None:
+    async with (
+        outside(tmp_path, tls=tls, programs=(CURL,)) as (hub, url, site),
+        hub.client.session() as session,
+    ):
+        there = await session.invoke("reach.get", {"by": "curl", "url": url})
+        other = await session.invoke("reach.get", {"by": "curl", "url": url.replace(HOST, "other.example.org")})
+        past = await session.invoke("reach.get", {"by": "curl_past_the_proxy", "url": url})
+        decided = [body for _, _, body in hub.rows("decision") if body["action"] == "connect"]
+        started = await hub.row("spoke", lambda body: body["what"] == "started")
+    assert there.result == {"status": 200, "body": "hello"}
+    assert (other.result["status"], "hello" in other.result["body"]) == (403, False)
+    assert "error" in past.result
+    assert site.reached == 1
+    assert started["sandbox"] == "strict"
+    assert [(body["caller"], body["effect"], body["reasons"][0]["code"]) for body in decided] == [
+        ("reach", "allow", "egress.declared"),
+        ("reach", "deny", "egress.undeclared"),
+    ]
+    assert decided[0]["input"]["resource"]["host"]["scheme"] == ("connect" if tls else "http")
+
+
+async def test_an_app_that_does_not_list_curl_cannot_execute_it(tmp_path: Path) -> None:
+    async with outside(tmp_path) as (hub, url, site), hub.client.session() as session:
+        answer = await session.invoke("reach.get", {"by": "curl", "url": url})
+    assert answer.result["error"].startswith("PermissionError")
+    assert site.reached == 0
 
 
 async def test_there_is_no_way_past_the_proxy(tmp_path: Path) -> None:
