@@ -467,6 +467,10 @@ class Mediator:
         An error that carries a decision id already is the refusal of a decision below this one, such as a result's
         review: that id is what the caller is told.
         """
+        if error.decision_id and not call.recorded:
+            # The probe of step 2 refused, and is on record. A second row would take time, by which a function that is
+            # hidden could be told from one that there is not.
+            return error
         if not error.decision_id:
             error.decision_id = call.decision_id
         ending = call.as_ending(error)

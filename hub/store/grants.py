@@ -70,6 +70,7 @@ class Grant:
         labels: What the caller carried when it was given.
         expires: When it ends by itself, in seconds since the epoch.
         uses_left: How many requests it still covers; None for any number.
+        chain: The calls that led to the request; None for the user's own call of the asking app.
         hub: The hub that its session was at.
         decision_id: The decision that asked.
     """
@@ -92,6 +93,7 @@ class Grant:
     target_digest: str | None = None
     expires: float | None = None
     uses_left: int | None = None
+    chain: list[str] | None = None
 
     def expired(self, now: float) -> bool:
         """Return whether its time is over."""

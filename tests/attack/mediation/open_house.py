@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from hub.client import HubClient, Session
 from hub.config import AppConfig
-from tests.support.apps import variant
+from tests.support.apps import APPS, variant
 from tests.support.live import ALLOW_ALL, POLICIES, RELAY, VAULT, Live, app, live, policies_of
+
+INTRUDER, BELIEVER = APPS / "intruder", APPS / "believer"
+GUESTS = tuple(f"guest-{number}" for number in range(60))
 
 
 def stranger(parent: Path, name: str = "stranger", asks: tuple[str, ...] = ("misbehaving.echo",)) -> Path:
@@ -24,3 +30,29 @@ async def house(root: Path, *apps: AppConfig | Path, open_to_all: bool, **option
     vault = options.pop("vault", app(VAULT))
     async with live(vault, *apps, policies=(policies,), **options) as hub:
         yield hub
+
+
+@dataclass
+class Guest:
+    """A user whom no test had before, so that nothing of another test is in what their apps keep."""
+
+    hub: Live
+    user: str
+    client: HubClient
+    session: Session
+
+
+class Houses:
+    """Hubs that many tests share, by whether the shipped policies are in force."""
+
+    def __init__(self, hubs: dict[bool, Live]) -> None:
+        self._hubs = hubs
+        self._users = {guarded: count() for guarded in hubs}
+
+    @asynccontextmanager
+    async def guest(self, *, guarded: bool) -> AsyncIterator[Guest]:
+        """Open a session of a new user."""
+        hub, user = self._hubs[guarded], GUESTS[next(self._users[guarded])]
+        client = await hub.client_of(user)
+        async with client.session() as session:
+            yield Guest(hub, user, client, session)
