@@ -32,7 +32,7 @@ from hub.mediation.request import (
 )
 from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
-from hub.store.grants import Grant
+from hub.store.grants import Grant, binding_of
 
 _ABSENT = object()
 
@@ -166,6 +166,12 @@ def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
         uses_left=yes.uses,
         chain=list(caller.chain),
     )
+
+
+def bindings(call: Call) -> set[str]:
+    """Return each binding of a grant that could cover a call: its arguments, its control arguments, or nothing."""
+    control = (_control_values(call), {})
+    return {schema.digest(call.arguments_json), *(binding_of(None, constraint) for constraint in control)}
 
 
 def covers(given: Grant) -> str:

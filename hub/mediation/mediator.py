@@ -244,6 +244,7 @@ class Mediator:
             session=call.caller.session.id,
             caller=call.caller.id,
             function=call.function,
+            bindings=describe.bindings(call),
         )
         call.result_labels = describe.result_labels(call)
         call.grants = {grant.id: grant for grant in grants}

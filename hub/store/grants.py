@@ -17,11 +17,13 @@ Invariants:
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
+import rfc8785
 from sqlalchemy import Double, Engine, bindparam, case, insert, or_, select, update
 
 from hub.errors import EntityNotFound
@@ -95,9 +97,26 @@ class Grant:
     uses_left: int | None = None
     chain: list[str] | None = None
 
+    @property
+    def binding(self) -> str:
+        """Which arguments it is good for, as one word."""
+        return binding_of(self.arguments_digest, self.constraint)
+
     def expired(self, now: float) -> bool:
         """Return whether its time is over."""
         return self.expires is not None and self.expires <= now
+
+
+def binding_of(arguments_digest: str | None, constraint: dict[str, Any] | None) -> str:
+    """Return what a grant binds as one word, by which it is found among all that were given for a function.
+
+    Args:
+        arguments_digest: The exact arguments; None where the constraint binds.
+        constraint: Control argument pointers, and the values they must have.
+    """
+    if arguments_digest is not None:
+        return arguments_digest
+    return f"constraint:{hashlib.sha256(rfc8785.dumps(constraint or {})).hexdigest()}"
 
 
 _COLUMNS = [GRANTS.c[field.name] for field in fields(Grant)]
@@ -110,6 +129,7 @@ _OF_REQUEST = select(*_COLUMNS).where(
     GRANTS.c.user == bindparam("user"),
     GRANTS.c.caller == bindparam("caller"),
     GRANTS.c.function == bindparam("function"),
+    GRANTS.c.binding.in_(bindparam("bindings", expanding=True)),
     or_(GRANTS.c.scope.not_in(_OF_SESSION), GRANTS.c.session == bindparam("session")),
 )
 _IF_HOLDS = select(*_COLUMNS).where(GRANTS.c.id == bindparam("id"), _HOLDS)
@@ -129,8 +149,8 @@ class GrantStore:
         self._shared = engine.dialect.name != "sqlite"
         # Those that hold; in a shared database those of this hub's own sessions, which it has to end.
         self._held: dict[str, Grant] = {}
-        # What a decision looks up: (user, caller, function) -> the grants that could matter to it.
-        self._by_request: dict[tuple[str, str, str], dict[str, Grant]] = {}
+        # What a decision looks up: (user, caller, function, binding) -> the grants that could matter to it.
+        self._by_request: dict[tuple[str, str, str, str], dict[str, Grant]] = {}
 
     async def resume(self) -> None:
         """Take up what outlives a hub, and end what an earlier run of this one left: its sessions are gone.
@@ -146,8 +166,17 @@ class GrantStore:
                 self._hold(grant)
         await self.expire()
 
-    async def holding(self, *, user: str, session: str, caller: str, function: str) -> list[Grant]:
+    async def holding(
+        self, *, user: str, session: str, caller: str, function: str, bindings: Collection[str]
+    ) -> list[Grant]:
         """Return the grants that hold and could matter to a request.
+
+        Args:
+            user: Whose.
+            session: The request's.
+            caller: Who asks.
+            function: What is asked for.
+            bindings: Each binding that could cover the request's arguments.
 
         Raises:
             AuditUnavailable: The database could not be read.
@@ -155,10 +184,14 @@ class GrantStore:
         now = time.time()
         if self._shared:
             found: Iterable[Grant] = await self._read(
-                _OF_REQUEST, user=user, session=session, caller=caller, function=function
+                _OF_REQUEST, user=user, session=session, caller=caller, function=function, bindings=list(bindings)
             )
         else:
-            found = list(self._by_request.get((user, caller, function), {}).values())
+            found = [
+                grant
+                for binding in bindings
+                for grant in self._by_request.get((user, caller, function, binding), {}).values()
+            ]
         # What ends with a session of this hub has ended once it is let go, however long the database takes to know.
         mine = [
             grant
@@ -289,8 +322,8 @@ class GrantStore:
         return [Grant(*row) for row in await read(self._engine, query, parameters, what="the grants")]
 
 
-def _request_key(grant: Grant) -> tuple[str, str, str]:
-    return (grant.user, grant.caller, grant.function)
+def _request_key(grant: Grant) -> tuple[str, str, str, str]:
+    return (grant.user, grant.caller, grant.function, grant.binding)
 
 
 def _event(what: str, grant: Grant, *, decision_id: str = "") -> Event:

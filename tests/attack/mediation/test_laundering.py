@@ -32,7 +32,9 @@ async def test_a_deputy_with_a_grant(houses: Houses, defended: bool, monkeypatch
     if not defended:
         behind_anyone = ["user", "relay", "reader"]
         fact = describe._grant_fact
-        monkeypatch.setattr(describe, "_grant_fact", lambda grant: fact(grant).model_copy(update={"chain": behind_anyone}))
+        monkeypatch.setattr(
+            describe, "_grant_fact", lambda grant: fact(grant).model_copy(update={"chain": behind_anyone})
+        )
     async with houses.guest(guarded=True) as guest, Person(guest.client, SESSION, None).watching() as person:
         [agreed] = await ask(guest.session, unsaid("vault.send", to=EVE, body="x"))
         inner = {"requests": [unsaid("vault.send", to=EVE, body="the reader's words")]}
@@ -117,7 +119,9 @@ async def test_a_secret_in_an_error(houses: Houses, defended: bool, monkeypatch:
     if not defended:
         monkeypatch.setattr(forwarder, "public_message", str)
     async with houses.guest(guarded=True) as guest:
-        [told] = await ask(guest.session, {"function": "intruder.fail_with", "arguments": {"function": "vault.read_secret"}})
+        [told] = await ask(
+            guest.session, {"function": "intruder.fail_with", "arguments": {"function": "vault.read_secret"}}
+        )
     assert told["refused"] == "APP_FAILED"
     return SECRET in told["message"]
 

@@ -36,7 +36,9 @@ async def test_a_spoke_that_dies(houses: Houses, defended: bool) -> bool:
     return time.monotonic() - began > 5
 
 
-@attack("A spoke that never answers", stopped_by="every call has a deadline, which no app can move", replays="1.4.9, B8")
+@attack(
+    "A spoke that never answers", stopped_by="every call has a deadline, which no app can move", replays="1.4.9, B8"
+)
 async def test_a_spoke_that_sleeps(houses: Houses, defended: bool) -> bool:
     """Both apps sleep for a minute; the control's has a deadline that is as good as none."""
     async with houses.guest(guarded=True) as guest:

@@ -22,7 +22,7 @@ from hub.store.grants import Grant, GrantStore
 from hub.store.tables import GRANTS
 from hub.store.verify import verify
 from tests.integration.store.faults import refuse_inserts
-from tests.support.desk import a_grant
+from tests.support.desk import a_grant, grants_held
 from tests.support.postgres import PostgreSQL
 
 SESSION = SessionState(id="s-1", user="alice")
@@ -48,8 +48,7 @@ def lasting(scope: Any = "always", **changes: Any) -> Grant:
 
 
 async def held(store: GrantStore, session: str = "s-2") -> list[str]:
-    found = await store.holding(user="alice", session=session, caller="user", function="target.do")
-    return [grant.id for grant in found]
+    return await grants_held(store, session=session)
 
 
 def events(location: Path | str) -> list[tuple[str, str]]:
