@@ -73,6 +73,11 @@ relabel_results[function] := labels if {
 }
 
 # METADATA
+# title: Relabelling is named
+# description: Whether the site says by name that it takes labels off, in its settings or by obligations of its own.
+relabelling_named if relabelling in given.loosen
+
+# METADATA
 # title: Packages that a mode can be set for
 # description: >-
 #   Every package that has a vote, but two. Without `registry` the others could not take the access request as it is,
@@ -197,8 +202,6 @@ given := data.site.settings if is_object(data.site.settings)
 tables := {"results": {"redact", "relabel"}}
 
 relabelling := "results.relabel"
-
-relabelling_named if relabelling in given.loosen
 
 known_groups := object.keys(defaults) | {"loosen", "modes"}
 
