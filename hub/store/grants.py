@@ -24,7 +24,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
 import rfc8785
-from sqlalchemy import Double, Engine, bindparam, case, insert, or_, select, update
+from sqlalchemy import Double, Engine, String, any_, bindparam, case, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from hub.errors import EntityNotFound
 from hub.store.audit import AuditLog, Event
@@ -37,6 +38,7 @@ EndReason = Literal["used", "revoked", "closed", "expired"]
 
 _OF_SESSION: Final[tuple[Scope, ...]] = ("once", "session")
 """What ends with its session."""
+_LASTING: Final[tuple[Scope, ...]] = ("until", "always")
 
 _INSERT = insert(GRANTS)
 _AT = bindparam("at", type_=Double)
@@ -121,16 +123,17 @@ def binding_of(arguments_digest: str | None, constraint: dict[str, Any] | None) 
 
 _COLUMNS = [GRANTS.c[field.name] for field in fields(Grant)]
 
-# Made once, and prepared by the driver where it comes again and again: both are part of every decision on a database
-# that hubs share. The index `grants_request` leads to the rows of the first; to have them in order too, the database
-# would rather go through all grants of the user.
+# Made once, with nothing in their text that differs from one decision to the next, so that the driver has the server
+# prepare them: both are part of every decision on a database that hubs share, which is PostgreSQL. The index
+# `grants_request` leads to the rows of the first; to have them in order too, the database would rather go through all
+# grants of the user.
 _OF_REQUEST = select(*_COLUMNS).where(
     _HOLDS,
     GRANTS.c.user == bindparam("user"),
     GRANTS.c.caller == bindparam("caller"),
     GRANTS.c.function == bindparam("function"),
-    GRANTS.c.binding.in_(bindparam("bindings", expanding=True)),
-    or_(GRANTS.c.scope.not_in(_OF_SESSION), GRANTS.c.session == bindparam("session")),
+    GRANTS.c.binding == any_(bindparam("bindings", type_=ARRAY(String))),
+    or_(*(GRANTS.c.scope == scope for scope in _LASTING), GRANTS.c.session == bindparam("session")),
 )
 _IF_HOLDS = select(*_COLUMNS).where(GRANTS.c.id == bindparam("id"), _HOLDS)
 
