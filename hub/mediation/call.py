@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from hub.errors import RequestInvalid, SpokegateError, reason_name
+from hub.errors import FunctionNotFound, RequestInvalid, SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
 from hub.mediation.consent import Notice
@@ -60,6 +60,16 @@ class Call:
     recorded: bool = False
     result: Any = None
     result_json: bytes = b"{}"
+
+    def known_target(self) -> RegisteredFunction:
+        """Return the function that is asked for.
+
+        Raises:
+            FunctionNotFound: There is none of this name.
+        """
+        if self.target is None:
+            raise FunctionNotFound(self.function)
+        return self.target
 
     def as_decision(self, *, error: str = "") -> Event:
         """Return the decision as an event; with an error when it failed before or instead of one."""

@@ -363,7 +363,7 @@ class Mediator:
             return None
         if call.exchange is not None:
             return await self._forward_out(call, call.exchange)
-        target, session = _target_of(call), call.caller.session
+        target, session = call.known_target(), call.caller.session
         spoke = await self._supervisor.acquire(
             target.app, user=session.user, session=session.id, connects=SpokeConnects(self, session, target.app)
         )
@@ -490,12 +490,6 @@ def _verdict_of(call: Call) -> Verdict:
     if call.verdict is None:
         raise RuntimeError("no verdict yet: the steps ran out of order")
     return call.verdict
-
-
-def _target_of(call: Call) -> RegisteredFunction:
-    if call.target is None:
-        raise FunctionNotFound(call.function)
-    return call.target
 
 
 def _codes(call: Call) -> str:
