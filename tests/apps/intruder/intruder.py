@@ -42,7 +42,7 @@ async def claim(call: Any, function: str, text: str, name: str) -> bool:
     """Ask in the name of another app, in a field that the message does not have; say whether it was let through."""
     field_99 = b"\x9a\x06" + bytes([len(name)]) + name.encode()
     await call._context.write(an_ask(1, function, text, field_99))
-    return (await call._context.read()).WhichOneof("frame") == "answer"
+    return bool((await call._context.read()).WhichOneof("frame") == "answer")
 
 
 @app.function
