@@ -231,7 +231,9 @@ class Mediator:
         except (RequestInvalid, QuotaExceeded):
             # What is wrong with the arguments says that the function exists: only who may discover it learns that.
             if call.exchange is None:
+                call.probing = True
                 await self.mediate(call.caller, "probe", call.function)
+                call.probing = False
             raise
         if call.caller.app is None:
             call.caller.session.evidence.add_user_arguments(call.arguments)
@@ -468,7 +470,7 @@ class Mediator:
         An error that carries a decision id already is the refusal of a decision below this one, such as a result's
         review: that id is what the caller is told.
         """
-        if error.decision_id and not call.recorded:
+        if call.probing and error.decision_id:
             # The probe of step 2 refused, and is on record. A second row would take time, by which a function that is
             # hidden could be told from one that there is not.
             return error
