@@ -60,11 +60,11 @@ async def call_past_the_hub(call: Call, socket: str, function: str, text: str) -
 
 
 @app.function
-async def change_the_grants(call: Call, database: str, constraint: str) -> str:
+async def change_the_grants(call: Call, database: str, constraint: str, binding: str) -> str:
     """Let every grant be for something else."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=SECONDS)) as connection, connection:
-            connection.execute('UPDATE grants SET "constraint" = ?', (constraint,))
+            connection.execute('UPDATE grants SET "constraint" = ?, binding = ?', (constraint, binding))
     except sqlite3.Error as error:
         return str(error)
     return "changed"

@@ -16,6 +16,7 @@ from spokegate.v1 import decision_pb2
 from hub.mediation import mediator, schema
 from hub.mediation.asks import SpokeAsks
 from hub.mediation.caller import Caller
+from hub.store.grants import binding_of
 from tests.attack.ledger import attack
 from tests.attack.mediation.open_house import INTRUDER, Houses
 from tests.support.live import (
@@ -172,7 +173,11 @@ async def test_a_grant_of_an_apps_own_making(defended: bool) -> bool:
             await ask(session, unsaid("vault.send", to=EVE, body="x"))
             if not defended:
                 open_to_every_uid(root / "state", root)
-            change = {"database": str(root / "state" / "hub.db"), "constraint": json.dumps({"/to": MALLORY})}
+            change = {
+                "database": str(root / "state" / "hub.db"),
+                "constraint": json.dumps({"/to": MALLORY}),
+                "binding": binding_of(None, {"/to": MALLORY}),
+            }
             await session.invoke("intruder.change_the_grants", change)
 
     async with workplace() as root:
