@@ -170,7 +170,7 @@ def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
 
 def bindings(call: Call) -> set[str]:
     """Return each binding of a grant that could cover a call: its arguments, its control arguments, or nothing."""
-    control = (_control_values(call), {})
+    control: tuple[dict[str, Any], ...] = (_control_values(call), {})
     return {schema.digest(call.arguments_json), *(binding_of(None, constraint) for constraint in control)}
 
 
