@@ -58,6 +58,7 @@ class Call:
     verdict: Verdict | None = None
     decided_by: DecidedBy = "error"
     recorded: bool = False
+    probed: bool = False  # whether it was found out first if the caller may know of the function at all
     result: Any = None
     result_json: bytes = b"{}"
 

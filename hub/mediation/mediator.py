@@ -155,8 +155,7 @@ class Mediator:
                 await self._check_result(call)  # 9
                 return self._learn(call)  # 10
         except TimeoutError as error:
-            refusal: SpokegateError = DeadlineExceeded(f"{function}: the deadline passed")
-            raise await self._refuse(call, refusal) from error
+            raise await self._refuse(call, DeadlineExceeded(f"{function}: the deadline passed")) from error
         except asyncio.CancelledError:
             self._audit.record_later(call.as_ending(Cancelled()))
             raise
@@ -231,6 +230,7 @@ class Mediator:
         except (RequestInvalid, QuotaExceeded):
             # What is wrong with the arguments says that the function exists: only who may discover it learns that.
             if call.exchange is None:
+                call.probed = True
                 await self.mediate(call.caller, "probe", call.function)
             raise
         if call.caller.app is None:
@@ -468,12 +468,9 @@ class Mediator:
         An error that carries a decision id already is the refusal of a decision below this one, such as a result's
         review: that id is what the caller is told.
         """
-        if error.decision_id and not call.recorded:
-            # The probe of step 2 refused, and is on record. A second row would take time, by which a function that is
-            # hidden could be told from one that there is not.
-            return error
-        if not error.decision_id:
-            error.decision_id = call.decision_id
+        if call.probed and error.decision_id:
+            return error  # of the probe, and on record: the time of a second row would tell hidden from unknown
+        error.decision_id = error.decision_id or call.decision_id
         ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)

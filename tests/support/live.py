@@ -114,10 +114,14 @@ def configured(
     audit: AuditConfig | None = None,
     egress: EgressConfig = EgressConfig(),  # noqa: B008 - frozen
     opa: OpaConfig | None = None,
+    name: str = "hub",
+    database: str | None = None,
     **limits: Any,
 ) -> Config:
     """Return a configuration with everything it keeps below a directory."""
     return Config(
+        name=name,
+        database=database,
         state_dir=root / "state",
         runtime_dir=root / "run",
         policies=policies,

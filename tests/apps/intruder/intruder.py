@@ -42,7 +42,7 @@ async def claim(call: Any, function: str, text: str, name: str) -> bool:
     """Ask in the name of another app, in a field that the message does not have; say whether it was let through."""
     field_99 = b"\x9a\x06" + bytes([len(name)]) + name.encode()
     await call._context.write(an_ask(1, function, text, field_99))
-    return (await call._context.read()).WhichOneof("frame") == "answer"
+    return bool((await call._context.read()).WhichOneof("frame") == "answer")
 
 
 @app.function
@@ -60,11 +60,11 @@ async def call_past_the_hub(call: Call, socket: str, function: str, text: str) -
 
 
 @app.function
-async def change_the_grants(call: Call, database: str, constraint: str) -> str:
+async def change_the_grants(call: Call, database: str, constraint: str, binding: str) -> str:
     """Let every grant be for something else."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True, timeout=SECONDS)) as connection, connection:
-            connection.execute('UPDATE grants SET "constraint" = ?', (constraint,))
+            connection.execute('UPDATE grants SET "constraint" = ?, binding = ?', (constraint, binding))
     except sqlite3.Error as error:
         return str(error)
     return "changed"

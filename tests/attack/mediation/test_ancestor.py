@@ -16,6 +16,7 @@ from spokegate.v1 import decision_pb2
 from hub.mediation import mediator, schema
 from hub.mediation.asks import SpokeAsks
 from hub.mediation.caller import Caller
+from hub.store.grants import binding_of
 from tests.attack.ledger import attack
 from tests.attack.mediation.open_house import INTRUDER, Houses
 from tests.support.live import (
@@ -42,7 +43,7 @@ EVE, MALLORY = "eve@example.org", "mallory@example.org"
     stopped_by="every request is decided on, and asked about, by itself",
     replays="1.4.4, B2",
 )
-async def test_a_no_is_followed_by_another_request(houses: Houses, defended: bool) -> None:
+async def test_a_no_is_followed_by_another_request(houses: Houses, defended: bool) -> bool:
     """SecGPT ran the second, and the prompt that came after named the first."""
     async with houses.guest(guarded=defended) as guest, Person(guest.client, None, None).watching() as person:
         erase, send = unsaid("vault.erase", name="all"), unsaid("vault.send", to=MALLORY, body="x")
@@ -167,14 +168,21 @@ async def test_a_grant_of_an_apps_own_making(defended: bool) -> bool:
             [outcome] = await ask(session, unsaid("vault.send", to=to, body="x"))
         return "result" in outcome
 
+    async def agree_and_change(hub: Live) -> None:
+        async with hub.client.session() as session, Person(hub.client, ALWAYS).watching():
+            await ask(session, unsaid("vault.send", to=EVE, body="x"))
+            if not defended:
+                open_to_every_uid(root / "state", root)
+            change = {
+                "database": str(root / "state" / "hub.db"),
+                "constraint": json.dumps({"/to": MALLORY}),
+                "binding": binding_of(None, {"/to": MALLORY}),
+            }
+            await session.invoke("intruder.change_the_grants", change)
+
     async with workplace() as root:
         async with live(VAULT, RELAY, INTRUDER, root=root, unsafe_no_sandbox=not defended) as hub:
-            async with hub.client.session() as session, Person(hub.client, ALWAYS).watching():
-                await ask(session, unsaid("vault.send", to=EVE, body="x"))
-                if not defended:
-                    open_to_every_uid(root / "state", root)
-                change = {"database": str(root / "state" / "hub.db"), "constraint": json.dumps({"/to": MALLORY})}
-                await session.invoke("intruder.change_the_grants", change)
+            await agree_and_change(hub)
         # What is in the files counts from the next start on.
         async with live(VAULT, RELAY, INTRUDER, root=root, unsafe_no_sandbox=not defended) as hub:
             came_through = await sent(hub, MALLORY)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import rfc8785
 
-from hub.mediation import describe, schema
+from hub.mediation import describe, provenance, schema
 from hub.mediation.caller import SessionState
 from hub.mediation.kept import KeptLabels
 from hub.spokes import forwarder
@@ -30,11 +29,8 @@ SECRET = "asthma since 1999"
 async def test_a_deputy_with_a_grant(houses: Houses, defended: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
     """The person agreed to the relay's mail to Eve; the reader's words are to go the same way."""
     if not defended:
-        behind_anyone = ["user", "relay", "reader"]
-        fact = describe._grant_fact
-        monkeypatch.setattr(
-            describe, "_grant_fact", lambda grant: fact(grant).model_copy(update={"chain": behind_anyone})
-        )
+        fact, anyone = describe._grant_fact, {"chain": ["user", "relay", "reader"]}
+        monkeypatch.setattr(describe, "_grant_fact", lambda grant: fact(grant).model_copy(update=anyone))
     async with houses.guest(guarded=True) as guest, Person(guest.client, SESSION, None).watching() as person:
         [agreed] = await ask(guest.session, unsaid("vault.send", to=EVE, body="x"))
         inner = {"requests": [unsaid("vault.send", to=EVE, body="the reader's words")]}
@@ -142,3 +138,22 @@ async def test_a_secret_in_a_failure(houses: Houses, defended: bool, monkeypatch
     if defended:
         assert sent["refused"] == "POLICY_DENIED"
     return "result" in sent
+
+
+@attack(
+    "A recipient that is what the user said but for a letter that is none",
+    stopped_by="a value is the user's to the letter, whatever stands around its words",
+)
+@pytest.mark.parametrize("to", [f"_{EVE}", f"+{EVE}", f"'{EVE}"])
+async def test_nearly_the_users_words(houses: Houses, defended: bool, to: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """The control's hub compares words without the punctuation around them, on both sides."""
+
+    def by_words(self: provenance._Said, words: str, verbatim: str) -> bool:
+        return bool(self.who_said(words))
+
+    if not defended:
+        monkeypatch.setattr(provenance._Said, "was_said", by_words)
+    async with houses.guest(guarded=True) as guest, Person(guest.client, None).watching():
+        send = unsaid("vault.send", to=to, body="x")
+        [outcome] = await ask(guest.session, send, user_text=f"Write to {EVE} that I am well.")
+    return "result" in outcome

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from spokegate.v1 import spoke_pb2
 
 from hub.client import HubError, Session
 from hub.mediation import mediator
@@ -132,8 +133,8 @@ async def test_a_no_that_breaks(houses: Houses, defended: bool, monkeypatch: pyt
 async def test_a_second_result(houses: Houses, defended: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
     """The control's hub takes the first result that comes, whoever wrote it into the stream."""
 
-    async def take_the_first(self: forwarder._Run, result: forwarder.spoke_pb2.Result) -> str:
-        return result.result_json
+    async def take_the_first(self: forwarder._Run, result: spoke_pb2.Result) -> str:
+        return str(result.result_json)
 
     if not defended:
         monkeypatch.setattr(forwarder._Run, "_finish", take_the_first)
