@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
-from tests.attack.mediation.open_house import BELIEVER, GUESTS, INTRUDER, Houses, house, stranger
+from tests.attack.mediation.open_house import BELIEVER, GUESTS, INTRUDER, Houses, Street, house, stranger
 from tests.support.apps import variant
 from tests.support.live import BRIEF, HOSTILE_FRAMES, MISBEHAVING, RELAY, app
 
@@ -34,3 +34,10 @@ async def houses(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hous
             entered = house(root / str(guarded), *apps, open_to_all=not guarded, users=GUESTS)
             hubs[guarded] = await stack.enter_async_context(entered)
         yield Houses(hubs)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def street(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
+    """Keep the hubs of a module, whose tests then have to run in the module's loop."""
+    async with Street(tmp_path_factory.mktemp("street")) as it:
+        yield it

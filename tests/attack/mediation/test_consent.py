@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.attack.mediation.open_house import house, stranger
+from tests.attack.mediation.open_house import Street, stranger
 from tests.support.live import (
     ONCE,
     RELAY,
@@ -31,6 +31,9 @@ from tests.support.live import (
     until,
 )
 
+# They share hubs, which live in a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 EVE, MALLORY = "eve@example.org", "mallory@example.org"
 
 
@@ -40,10 +43,10 @@ def send(to: str, body: str = "x") -> dict[str, Any]:
 
 @pytest.mark.parametrize("open_to_all", [False, True])
 async def test_a_yes_for_one_call_is_not_good_for_other_arguments_or_a_second_time(
-    tmp_path: Path, open_to_all: bool
+    street: Street, open_to_all: bool
 ) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=open_to_all) as hub,
+        street.house(RELAY, open_to_all=open_to_all) as hub,
         hub.client.session() as session,
         Person(hub.client, ONCE, None, None).watching() as person,
     ):
@@ -56,9 +59,9 @@ async def test_a_yes_for_one_call_is_not_good_for_other_arguments_or_a_second_ti
         assert (sent, len(person.seen)) == (["send"], 3)
 
 
-async def test_a_yes_for_the_session_holds_for_its_recipient_alone(tmp_path: Path) -> None:
+async def test_a_yes_for_the_session_holds_for_its_recipient_alone(street: Street) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         Person(hub.client, SESSION, None).watching() as person,
     ):
@@ -67,9 +70,9 @@ async def test_a_yes_for_the_session_holds_for_its_recipient_alone(tmp_path: Pat
     assert len(person.seen) == 2
 
 
-async def test_a_yes_for_the_session_does_not_cover_what_was_learnt_since(tmp_path: Path) -> None:
+async def test_a_yes_for_the_session_does_not_cover_what_was_learnt_since(street: Street) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         Person(hub.client, SESSION, None).watching() as person,
     ):
@@ -78,10 +81,10 @@ async def test_a_yes_for_the_session_does_not_cover_what_was_learnt_since(tmp_pa
     assert list(person.seen[1].labels.integrity) == ["untrusted:email"]
 
 
-async def test_a_yes_for_one_function_or_app_is_not_good_for_another(tmp_path: Path) -> None:
+async def test_a_yes_for_one_function_or_app_is_not_good_for_another(street: Street, tmp_path: Path) -> None:
     other = stranger(tmp_path, asks=("vault.*",))
     async with (
-        house(tmp_path, RELAY, other, open_to_all=False) as hub,
+        street.house(RELAY, other, open_to_all=False) as hub,
         hub.client.session() as session,
         Person(hub.client, SESSION, None, None).watching() as person,
     ):
@@ -96,9 +99,9 @@ async def test_a_yes_for_one_function_or_app_is_not_good_for_another(tmp_path: P
     ]
 
 
-async def test_what_cannot_be_undone_is_never_on_offer_for_longer_than_once(tmp_path: Path) -> None:
+async def test_what_cannot_be_undone_is_never_on_offer_for_longer_than_once(street: Street) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         Person(hub.client).watching() as person,
     ):
@@ -133,9 +136,9 @@ async def test_a_yes_cannot_overrule_a_deny_that_came_in_the_meantime(tmp_path: 
         assert (error.reason, await runs(session)) == ("POLICY_DENIED", [])
 
 
-async def test_what_the_person_sees_is_what_is_delivered(tmp_path: Path) -> None:
+async def test_what_the_person_sees_is_what_is_delivered(street: Street) -> None:
     tricky = '{"body": "x\\u202e", "to" : "\\u0065ve@example.org"}'
-    async with house(tmp_path, RELAY, open_to_all=False) as hub, hub.client.session() as session:
+    async with street.house(RELAY, open_to_all=False) as hub, hub.client.session() as session:
         async with Person(hub.client, ONCE).watching() as person:
             await ask(session, {"function": "vault.send", "text": tricky})
         [run] = (await session.invoke("vault.runs", {})).result
@@ -143,10 +146,10 @@ async def test_what_the_person_sees_is_what_is_delivered(tmp_path: Path) -> None
     assert run["arguments"] == shown == {"to": EVE, "body": "x\u202e"}
 
 
-async def test_arguments_cannot_be_changed_after_they_were_decided(tmp_path: Path) -> None:
+async def test_arguments_cannot_be_changed_after_they_were_decided(street: Street) -> None:
     """Duplicate keys are how one text is two requests: the first for the policies, the last for the app."""
     double = '{"to":"eve@example.org","to":"mallory@example.org","body":"x"}'
-    async with house(tmp_path, RELAY, open_to_all=True) as hub, hub.client.session() as session:
+    async with street.house(RELAY, open_to_all=True) as hub, hub.client.session() as session:
         [outcome] = await ask(session, {"function": "vault.send", "text": double})
         assert outcome["refused"] == "REQUEST_INVALID"
         await ask(session, {"function": "vault.send", "text": double.replace('"to":"eve@example.org",', "")})
@@ -165,9 +168,9 @@ def digest_of(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-async def test_a_flood_of_prompts_is_bounded_and_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+async def test_a_flood_of_prompts_is_bounded_and_keeps_nobody_else_waiting(street: Street) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False, prompt_seconds=1.0) as hub,
+        street.house(RELAY, open_to_all=False, prompt_seconds=1.0) as hub,
         hub.client.session() as session,
         hub.client.session() as other,
         Person(hub.client).watching() as person,
@@ -188,8 +191,8 @@ async def test_a_flood_of_prompts_is_bounded_and_keeps_nobody_else_waiting(tmp_p
 
 
 @pytest.mark.parametrize("guess", ["", "p-", "p-000000000000000000000000", "user", "*"])
-async def test_prompts_cannot_be_answered_by_guessing(tmp_path: Path, guess: str) -> None:
-    async with house(tmp_path, RELAY, open_to_all=False, prompt_seconds=0.5) as hub, hub.client.session() as session:
+async def test_prompts_cannot_be_answered_by_guessing(street: Street, guess: str) -> None:
+    async with street.house(RELAY, open_to_all=False, prompt_seconds=0.5) as hub, hub.client.session() as session:
         async with Person(hub.client).watching() as person:
             call = asyncio.create_task(refused(session.invoke("vault.erase", {"name": "x"})))
             await until(lambda: person.seen)
@@ -198,9 +201,9 @@ async def test_prompts_cannot_be_answered_by_guessing(tmp_path: Path, guess: str
         assert await runs(session) == []
 
 
-async def test_a_text_in_a_result_is_not_the_users_word_for_it(tmp_path: Path) -> None:
+async def test_a_text_in_a_result_is_not_the_users_word_for_it(street: Street) -> None:
     """An address in an untrusted mail spares no prompt; the same address from the user does (the control)."""
-    async with house(tmp_path, RELAY, open_to_all=False) as hub:
+    async with street.house(RELAY, open_to_all=False) as hub:
         async with hub.client.session() as session, Person(hub.client, None).watching() as person:
             outcomes = await ask(session, {"function": "vault.read_mail"}, send(MALLORY))
             assert (outcomes[1]["refused"], len(person.seen)) == ("CONSENT_REFUSED", 1)

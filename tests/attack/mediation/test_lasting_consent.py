@@ -19,7 +19,7 @@ from spokegate.v1 import decision_pb2, hub_pb2
 
 from hub.cli import asking
 from hub.client import Session
-from tests.attack.mediation.open_house import house, stranger
+from tests.attack.mediation.open_house import Street, stranger
 from tests.support.live import (
     ONCE,
     RELAY,
@@ -37,6 +37,9 @@ from tests.support.live import (
     until,
     workplace,
 )
+
+# They share hubs, which live in a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UNTIL, ALWAYS = decision_pb2.GRANT_SCOPE_UNTIL, decision_pb2.GRANT_SCOPE_ALWAYS
 EVE, MALLORY = "eve@example.org", "mallory@example.org"
@@ -59,10 +62,10 @@ async def granted(hub: Live, scope: decision_pb2.GrantScope.ValueType) -> AsyncI
 
 @FOR_LONG
 async def test_a_yes_for_longer_is_good_for_its_request_in_another_session_and_no_other(
-    tmp_path: Path, scope: decision_pb2.GrantScope.ValueType
+    street: Street, tmp_path: Path, scope: decision_pb2.GrantScope.ValueType
 ) -> None:
     other = stranger(tmp_path, asks=("vault.*",))
-    async with house(tmp_path, RELAY, other, open_to_all=False) as hub, granted(hub, scope) as session:
+    async with street.house(RELAY, other, open_to_all=False) as hub, granted(hub, scope) as session:
         control = await ask(session, send(), send(body="other words"))
         other_arguments = await ask(session, send(MALLORY))
         other_function = await ask(session, unsaid("vault.note", text=EVE))
@@ -75,18 +78,18 @@ async def test_a_yes_for_longer_is_good_for_its_request_in_another_session_and_n
     assert ran.count("send") == 3  # the one that was asked about, and the two that it covers
 
 
-async def test_the_control_without_the_rules_every_one_of_them_goes_through(tmp_path: Path) -> None:
+async def test_the_control_without_the_rules_every_one_of_them_goes_through(street: Street, tmp_path: Path) -> None:
     other = stranger(tmp_path, asks=("vault.*",))
-    async with house(tmp_path, RELAY, other, open_to_all=True) as hub, hub.client.session() as session:
+    async with street.house(RELAY, other, open_to_all=True) as hub, hub.client.session() as session:
         wishes = [send(MALLORY), unsaid("vault.note", text=EVE), {"function": "vault.read_mail"}, send()]
         outcomes = [*await ask(session, *wishes), *await ask(session, send(), through="stranger")]
     assert all("result" in outcome for outcome in outcomes)
 
 
 @FOR_LONG
-async def test_a_yes_of_one_user_is_no_others(tmp_path: Path, scope: decision_pb2.GrantScope.ValueType) -> None:
+async def test_a_yes_of_one_user_is_no_others(street: Street, scope: decision_pb2.GrantScope.ValueType) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False, users=("alice", "bob")) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         granted(hub, scope) as hers,
     ):
         bob = await hub.client_of("bob")
@@ -123,9 +126,9 @@ async def test_a_yes_is_for_the_apps_as_they_were(tmp_path: Path, changed: str) 
 
 @FOR_LONG
 async def test_a_yes_that_is_revoked_covers_nothing_more_in_the_session_that_runs(
-    tmp_path: Path, scope: decision_pb2.GrantScope.ValueType
+    street: Street, scope: decision_pb2.GrantScope.ValueType
 ) -> None:
-    async with house(tmp_path, RELAY, open_to_all=False) as hub, granted(hub, scope) as session:
+    async with street.house(RELAY, open_to_all=False) as hub, granted(hub, scope) as session:
         [control] = await ask(session, send())
         [grant] = await hub.client.grants()
         assert (await hub.client.revoke(grant.grant_id)).end_reason == "revoked"
@@ -134,9 +137,9 @@ async def test_a_yes_that_is_revoked_covers_nothing_more_in_the_session_that_run
 
 
 @pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_once_yes_lets_one_of_many_at_once_through(tmp_path: Path, open_to_all: bool) -> None:
+async def test_a_once_yes_lets_one_of_many_at_once_through(street: Street, open_to_all: bool) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=open_to_all) as hub,
+        street.house(RELAY, open_to_all=open_to_all) as hub,
         hub.client.session() as session,
         Person(hub.client, ONCE, *[None] * 9).watching() as person,
     ):
@@ -147,10 +150,10 @@ async def test_a_once_yes_lets_one_of_many_at_once_through(tmp_path: Path, open_
     assert len(person.seen) <= 10
 
 
-async def test_an_answer_is_good_for_its_own_question_alone(tmp_path: Path) -> None:
+async def test_an_answer_is_good_for_its_own_question_alone(street: Street) -> None:
     """Replayed for the next question, for the same one again, from another user: nothing. From her, once: a yes."""
     async with (
-        house(tmp_path, RELAY, open_to_all=False, users=("alice", "bob")) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         hub.client.session() as another,
         Person(hub.client).watching() as person,
@@ -175,9 +178,9 @@ async def test_an_answer_is_good_for_its_own_question_alone(tmp_path: Path) -> N
         assert (await runs(session)).count("send") == 1
 
 
-async def test_a_yes_in_one_session_is_none_in_another(tmp_path: Path) -> None:
+async def test_a_yes_in_one_session_is_none_in_another(street: Street) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         hub.client.session() as another,
         Person(hub.client, SESSION, None).watching(),
@@ -195,9 +198,9 @@ async def test_a_yes_in_one_session_is_none_in_another(tmp_path: Path) -> None:
         {"to": EVE, "body": ["x"]},
     ],
 )
-async def test_an_edit_that_widens_is_no_answer(tmp_path: Path, wider: dict[str, Any]) -> None:
+async def test_an_edit_that_widens_is_no_answer(street: Street, wider: dict[str, Any]) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         Person(hub.client).watching() as person,
     ):
@@ -212,9 +215,9 @@ async def test_an_edit_that_widens_is_no_answer(tmp_path: Path, wider: dict[str,
     assert run["arguments"] == {"to": EVE, "body": "nothing"}
 
 
-async def test_a_yes_to_an_edit_is_none_to_what_was_asked_for(tmp_path: Path) -> None:
+async def test_a_yes_to_an_edit_is_none_to_what_was_asked_for(street: Street) -> None:
     async with (
-        house(tmp_path, RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         Person(hub.client).watching() as person,
     ):
@@ -253,10 +256,10 @@ async def test_who_is_asked_over_and_over_is_not_asked_any_more(tmp_path: Path, 
     assert ("fatigue.prompts" in codes) is (limit == 20)
 
 
-async def test_the_words_of_an_app_cannot_pass_for_the_hubs(tmp_path: Path) -> None:
+async def test_the_words_of_an_app_cannot_pass_for_the_hubs(street: Street) -> None:
     fake = "\x1b[2J\x1b[H╭─ Let bank use mail.read? ─╮\n│ [y] Yes │\r\u202e[bold green]"
     async with (
-        house(tmp_path, RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False) as hub,
         hub.client.session() as session,
         Person(hub.client, None).watching() as person,
     ):
@@ -273,8 +276,8 @@ async def test_the_words_of_an_app_cannot_pass_for_the_hubs(tmp_path: Path) -> N
     assert json.loads(prompt.arguments_json)["body"] == fake
 
 
-async def test_the_grant_says_in_words_what_the_person_was_told(tmp_path: Path) -> None:
-    async with house(tmp_path, app(RELAY), open_to_all=False) as hub, granted(hub, UNTIL):
+async def test_the_grant_says_in_words_what_the_person_was_told(street: Street) -> None:
+    async with street.house(app(RELAY), open_to_all=False) as hub, granted(hub, UNTIL):
         [grant] = await hub.client.grants()
         assert await hub.client.grant(grant.grant_id) == grant
     assert grant.covers == 'calls of vault.send by relay with /to = "eve@example.org"; no labels'

@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from hub.client import Session
-from tests.attack.mediation.open_house import house, stranger
+from tests.attack.mediation.open_house import Street, stranger
 from tests.support.live import MISBEHAVING, RELAY, Live, app, ask, runs, unsaid
+
+# They share hubs, which live in a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOTE = {"function": "vault.note", "arguments": {"text": "x"}}
 NOT_FOUND = {"refused": "FUNCTION_NOT_FOUND", "message": "There is no such function."}
@@ -25,9 +28,11 @@ async def probed(session: Session, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("open_to_all", [False, True])
-async def test_what_was_not_probed_for_cannot_be_invoked_directly(tmp_path: Path, open_to_all: bool) -> None:
+async def test_what_was_not_probed_for_cannot_be_invoked_directly(
+    street: Street, tmp_path: Path, open_to_all: bool
+) -> None:
     async with (
-        house(tmp_path, stranger(tmp_path), MISBEHAVING, open_to_all=open_to_all) as hub,
+        street.house(stranger(tmp_path), MISBEHAVING, open_to_all=open_to_all) as hub,
         hub.client.session() as session,
     ):
         [outcome] = await ask(session, NOTE, through="stranger")
@@ -39,9 +44,11 @@ async def test_what_was_not_probed_for_cannot_be_invoked_directly(tmp_path: Path
 
 
 @pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_probe_that_hides_a_function_is_followed_by_no_invoke_of_it(tmp_path: Path, open_to_all: bool) -> None:
+async def test_a_probe_that_hides_a_function_is_followed_by_no_invoke_of_it(
+    street: Street, tmp_path: Path, open_to_all: bool
+) -> None:
     async with (
-        house(tmp_path, stranger(tmp_path), MISBEHAVING, open_to_all=open_to_all) as hub,
+        street.house(stranger(tmp_path), MISBEHAVING, open_to_all=open_to_all) as hub,
         hub.client.session() as session,
     ):
         seen = await probed(session, "stranger")
@@ -52,11 +59,11 @@ async def test_a_probe_that_hides_a_function_is_followed_by_no_invoke_of_it(tmp_
     assert all(("result" in outcome) is open_to_all for outcome in outcomes)
 
 
-async def test_unknown_and_undiscoverable_cannot_be_told_apart(tmp_path: Path) -> None:
+async def test_unknown_and_undiscoverable_cannot_be_told_apart(street: Street, tmp_path: Path) -> None:
     texts = ['{"text":"x"}', '{"text":5}', '{"no":1}', "{", '{"text":"x","text":"x"}', "[1]"]
     names = ["vault.note", "vault.erase", "vault.none", "none.note", "hub.note", "note"]
     async with (
-        house(tmp_path, stranger(tmp_path), MISBEHAVING, open_to_all=False) as hub,
+        street.house(stranger(tmp_path), MISBEHAVING, open_to_all=False) as hub,
         hub.client.session() as session,
     ):
         requests: list[dict[str, Any]] = [{"function": name, "text": text} for name in names for text in texts]
@@ -74,8 +81,8 @@ async def test_unknown_and_undiscoverable_cannot_be_told_apart(tmp_path: Path) -
 @pytest.mark.parametrize(
     "name", ["user", "user.note", "hub", "relay.ask/../vault.note", "vault.note\x00", "Vault.note", "vault.note ", "*"]
 )
-async def test_no_name_of_a_function_passes_for_another_one(tmp_path: Path, name: str) -> None:
-    async with house(tmp_path, RELAY, open_to_all=False) as hub, hub.client.session() as session:
+async def test_no_name_of_a_function_passes_for_another_one(street: Street, name: str) -> None:
+    async with street.house(RELAY, open_to_all=False) as hub, hub.client.session() as session:
         [outcome] = await ask(session, {"function": name, "arguments": {"text": "x"}})
         assert outcome["refused"] == "FUNCTION_NOT_FOUND"
         assert await runs(session) == []
@@ -90,10 +97,10 @@ async def documents(hub: Live, session: Session, function: str) -> list[dict[str
     return found
 
 
-async def test_who_asks_is_the_stream_and_nothing_in_the_message(tmp_path: Path) -> None:
+async def test_who_asks_is_the_stream_and_nothing_in_the_message(street: Street, tmp_path: Path) -> None:
     lies = {"subject": {"id": "user"}, "user": "bob", "caller": "user", "chain": ["user"], "spoke_id": "relay"}
     liar = stranger(tmp_path, asks=("relay.*", "vault.*"))
-    async with house(tmp_path, RELAY, liar, open_to_all=True) as hub, hub.client.session() as session:
+    async with street.house(RELAY, liar, open_to_all=True) as hub, hub.client.session() as session:
         await ask(session, {"function": "vault.note", "arguments": {"text": "x"}}, through="stranger")
         [outcome] = await ask(
             session, {"function": "vault.note", "arguments": {"text": "x", **lies}}, through="stranger"
@@ -110,11 +117,13 @@ async def test_who_asks_is_the_stream_and_nothing_in_the_message(tmp_path: Path)
 
 
 @pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_deputy_does_not_lend_what_its_caller_may_not_have(tmp_path: Path, open_to_all: bool) -> None:
+async def test_a_deputy_does_not_lend_what_its_caller_may_not_have(
+    street: Street, tmp_path: Path, open_to_all: bool
+) -> None:
     """The stranger may ask the relay, and the relay is cleared for what the stranger is not."""
     cleared = app(RELAY, clearance=("health",))
     asker = stranger(tmp_path, asks=("relay.*",))
-    async with house(tmp_path, cleared, asker, open_to_all=open_to_all) as hub, hub.client.session() as session:
+    async with street.house(cleared, asker, open_to_all=open_to_all) as hub, hub.client.session() as session:
         inner = {"requests": [{"function": "vault.read_secret"}]}
         # More than once: a refusal must not be what makes the next one possible.
         outcomes = await ask(session, *[{"function": "relay.ask", "arguments": inner}] * 3, through="stranger")
@@ -123,8 +132,8 @@ async def test_a_deputy_does_not_lend_what_its_caller_may_not_have(tmp_path: Pat
         assert [outcome["refused"] for outcome in outcomes] == ["POLICY_DENIED"] * 3
 
 
-async def test_a_deputy_is_the_control_it_gets_what_it_is_cleared_for(tmp_path: Path) -> None:
-    async with house(tmp_path, app(RELAY, clearance=("health",)), open_to_all=False) as hub:
+async def test_a_deputy_is_the_control_it_gets_what_it_is_cleared_for(street: Street) -> None:
+    async with street.house(app(RELAY, clearance=("health",)), open_to_all=False) as hub:
         async with hub.client.session() as session:
             assert "asthma" in json.dumps(await ask(session, {"function": "vault.read_secret"}))
         async with hub.client.session() as session:
@@ -132,25 +141,27 @@ async def test_a_deputy_is_the_control_it_gets_what_it_is_cleared_for(tmp_path: 
 
 
 @pytest.mark.parametrize(("hops", "depth"), [(3, 4), (8, 9)])
-async def test_two_apps_that_ask_each_other_in_circles_are_stopped(tmp_path: Path, hops: int, depth: int) -> None:
+async def test_two_apps_that_ask_each_other_in_circles_are_stopped(
+    street: Street, tmp_path: Path, hops: int, depth: int
+) -> None:
     ping, pong = (stranger(tmp_path, name, ("*",)) for name in ("ping", "pong"))
-    async with house(tmp_path, ping, pong, open_to_all=False, hops=hops) as hub, hub.client.session() as session:
+    async with street.house(ping, pong, open_to_all=False, hops=hops) as hub, hub.client.session() as session:
         answer = (await session.invoke("ping.bounce", {"ring": ["pong", "ping"]})).result
     assert answer["depth"] == depth
     assert answer["reason"] in {"QUOTA_EXCEEDED", "POLICY_DENIED"}
 
 
-async def test_the_control_with_a_higher_bound_the_circle_goes_on(tmp_path: Path) -> None:
+async def test_the_control_with_a_higher_bound_the_circle_goes_on(street: Street, tmp_path: Path) -> None:
     ping, pong = (stranger(tmp_path, name, ("*",)) for name in ("ping", "pong"))
-    async with house(tmp_path, ping, pong, open_to_all=True, hops=20) as hub, hub.client.session() as session:
+    async with street.house(ping, pong, open_to_all=True, hops=20) as hub, hub.client.session() as session:
         answer = (await session.invoke("ping.bounce", {"ring": ["pong", "ping"]})).result
     assert answer == {"depth": 21, "reason": "QUOTA_EXCEEDED"}
 
 
 @pytest.mark.parametrize("open_to_all", [False, True])
-async def test_what_is_confidential_does_not_leave_under_untrusted_influence(tmp_path: Path, open_to_all: bool) -> None:
+async def test_what_is_confidential_does_not_leave_under_untrusted_influence(street: Street, open_to_all: bool) -> None:
     cleared = app(RELAY, clearance=("health",))
-    async with house(tmp_path, cleared, open_to_all=open_to_all) as hub, hub.client.session() as session:
+    async with street.house(cleared, open_to_all=open_to_all) as hub, hub.client.session() as session:
         outcomes = await ask(
             session,
             {"function": "vault.read_secret"},
