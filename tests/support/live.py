@@ -188,13 +188,14 @@ class Shared:
 
     def __init__(self, hub: Live, numbers: Iterable[str]) -> None:
         self._hub = hub
-        self._numbers = iter(numbers)
+        self._left = list(numbers)
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[Live]:
         """Yield what the next test has of it."""
+        assert self._left, "more tests share this hub than it was made for: see `tests` of `shared`"
         async with AsyncExitStack() as stack:
-            mine = replace(self._hub, number=next(self._numbers), _stack=stack)
+            mine = replace(self._hub, number=self._left.pop(0), _stack=stack)
             mine.client = await mine.client_of("alice")
             yield mine
 
