@@ -201,11 +201,13 @@ class Shared:
 
 
 @asynccontextmanager
-async def shared(*apps: AppConfig | Path, tests: int = 50, **options: Any) -> AsyncIterator[Shared]:
-    """Run a hub for as many tests, each with an alice and a bob; see `configured` for the options."""
+async def shared(
+    *apps: AppConfig | Path, tests: int, users: Iterable[str] = ("alice",), **options: Any
+) -> AsyncIterator[Shared]:
+    """Run a hub for at most so many tests, each with users of these names; see `configured` for the options."""
+    # Each user has a socket, and an ordinary user's process only a thousand or so: no more of them than are needed.
     numbers = [f"-{number}-" for number in range(tests)]
-    users = [f"{name}{number}" for number in numbers for name in ("alice", "bob")]
-    async with live(*apps, users=users, **options) as hub:
+    async with live(*apps, users=[f"{user}{number}" for number in numbers for user in users], **options) as hub:
         yield Shared(hub, numbers)
 
 

@@ -89,7 +89,7 @@ async def test_the_control_without_the_rules_every_one_of_them_goes_through(stre
 @FOR_LONG
 async def test_a_yes_of_one_user_is_no_others(street: Street, scope: decision_pb2.GrantScope.ValueType) -> None:
     async with (
-        street.house(RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False, users=("alice", "bob")) as hub,
         granted(hub, scope) as hers,
     ):
         bob = await hub.client_of("bob")
@@ -153,7 +153,7 @@ async def test_a_once_yes_lets_one_of_many_at_once_through(street: Street, open_
 async def test_an_answer_is_good_for_its_own_question_alone(street: Street) -> None:
     """Replayed for the next question, for the same one again, from another user: nothing. From her, once: a yes."""
     async with (
-        street.house(RELAY, open_to_all=False) as hub,
+        street.house(RELAY, open_to_all=False, users=("alice", "bob")) as hub,
         hub.client.session() as session,
         hub.client.session() as another,
         Person(hub.client).watching() as person,

@@ -11,7 +11,7 @@ from tests.support.live import HOSTILE_FRAMES, MISBEHAVING, RELAY, VAULT, Live, 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_hub() -> AsyncIterator[Shared]:
     """Run one hub for a module, whose tests then have to run in the module's loop."""
-    async with shared(VAULT, RELAY, MISBEHAVING, HOSTILE_FRAMES) as it:
+    async with shared(VAULT, RELAY, MISBEHAVING, HOSTILE_FRAMES, tests=50) as it:
         yield it
 
 

@@ -52,7 +52,7 @@ async def outside(
             private_addresses=(f"127.0.0.1:{site.port}", f"[::1]:{site.port}") if listed else (),
             ca_file=place / "ca.pem",
         )
-        async with shared(app(reach, trust=trust), root=place, egress=egress) as hub:
+        async with shared(app(reach, trust=trust), tests=12, root=place, egress=egress) as hub:
             yield hub, f"{'https' if tls else 'http'}://{host}/", site
 
 
