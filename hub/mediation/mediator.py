@@ -355,6 +355,7 @@ class Mediator:
             except RequestInvalid as error:
                 raise ObligationUnfulfilled(f"the obligations break the schema: {error}") from error
             call.arguments = delivered
+        obligations.require_size(decision.obligations, call.arguments_json, on="arguments")
 
     # 8. forward
 
@@ -442,7 +443,7 @@ class Mediator:
                 call.result, call.result_json = changed, schema.canonical(changed, what="result")
             except RequestInvalid as error:
                 raise ObligationUnfulfilled(f"the obligations break the schema: {error}") from error
-        obligations.require_size(decision.obligations, call.result_json)
+        obligations.require_size(decision.obligations, call.result_json, on="result")
         # What the target learnt while it worked was not in the labels that were decided on.
         learnt = call.caller.app is not None and not call.result_labels >= describe.result_labels(call)
         if (decision.review_result or learnt) and ACTIONS[call.action].forwards:

@@ -1,9 +1,10 @@
 """Obligations: what a decision makes the hub do before it delivers.
 
 `redact` replaces a value by the text "[redacted]", `replace` by another one, `drop` removes a member,
-`max_result_bytes` caps the canonical result, `relabel` takes labels off what the caller gets to know by the result, and
-`notify` leaves the user a notice. Each works on a copy. An obligation that is unknown, incomplete or impossible refuses
-the request: an allow with an obligation is no allow without it. A pointer at nothing is fulfilled by itself.
+`max_argument_bytes` and `max_result_bytes` cap what is delivered, as canonical JSON, `relabel` takes labels off what
+the caller gets to know by the result, and `notify` leaves the user a notice. Each works on a copy. An obligation that
+is unknown, incomplete or impossible refuses the request: an allow with an obligation is no allow without it. A pointer
+at nothing is fulfilled by itself.
 
 Invariants:
     * `relabel` is the only way for labels to become fewer, and only for who receives the result of a function that
@@ -32,10 +33,10 @@ class Obligation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    type: str = Field(description="`redact`, `replace`, `drop`, `max_result_bytes`, `relabel` or `notify`.")
+    type: str = Field(description="What is to be done; one of those above.")
     on: On = Field(default="arguments", description="What it is done to.")
     pointer: str | None = Field(default=None, description="RFC 6901; redact, replace and drop need one.")
-    value: int | None = Field(default=None, ge=0, description="Bytes, for max_result_bytes.")
+    value: int | None = Field(default=None, ge=0, description="Bytes, for the caps.")
     replacement: str | int | float | bool | None = Field(default=None, description="What replace puts there.")
     confidentiality: list[str] = Field(default_factory=list, description="What relabel takes off.")
     integrity: list[str] = Field(default_factory=list, description="What relabel takes off.")
@@ -43,6 +44,7 @@ class Obligation(BaseModel):
 
 
 _EDITS = ("redact", "replace", "drop")
+_CAPS: dict[On, str] = {"arguments": "max_argument_bytes", "result": "max_result_bytes"}
 
 
 def apply(obligations: Sequence[Obligation], document: Any, *, on: On) -> Any:
@@ -71,6 +73,7 @@ def require_known(obligations: Sequence[Obligation]) -> None:
             "redact": bool(item.pointer),
             "replace": bool(item.pointer) and "replacement" in item.model_fields_set,
             "drop": bool(item.pointer),
+            "max_argument_bytes": item.on == "arguments" and item.value is not None,
             "max_result_bytes": item.on == "result" and item.value is not None,
             "relabel": item.on == "result" and bool(item.confidentiality or item.integrity),
             "notify": bool(item.message),
@@ -93,15 +96,15 @@ def notices(obligations: Sequence[Obligation]) -> list[str]:
     return [item.message for item in obligations if item.type == "notify" and item.message]
 
 
-def require_size(obligations: Sequence[Obligation], canonical_result: bytes) -> None:
-    """Refuse a result beyond its cap.
+def require_size(obligations: Sequence[Obligation], canonical: bytes, *, on: On) -> None:
+    """Refuse arguments or a result beyond their cap.
 
     Raises:
-        ObligationUnfulfilled: The canonical result has more bytes than an obligation lets it have.
+        ObligationUnfulfilled: The canonical form has more bytes than an obligation lets it have.
     """
     for item in obligations:
-        if item.type == "max_result_bytes" and item.value is not None and len(canonical_result) > item.value:
-            raise ObligationUnfulfilled(f"the result has {len(canonical_result)} bytes, {item.value} are allowed")
+        if item.type == _CAPS[on] and item.value is not None and len(canonical) > item.value:
+            raise ObligationUnfulfilled(f"{on}: {len(canonical)} bytes, {item.value} are allowed")
 
 
 def received_cap(obligations: Sequence[Obligation]) -> int | None:

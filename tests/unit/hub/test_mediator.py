@@ -285,6 +285,18 @@ async def test_a_result_is_dropped_from_and_capped(tmp_path: Path) -> None:
                 await hub.invoke("target.say", {"text": "x"})
 
 
+async def test_arguments_are_capped_as_they_would_be_delivered(tmp_path: Path) -> None:
+    drop = {"type": "drop", "on": "arguments", "pointer": "/text"}
+    for limit, refused in ((12, False), (11, True)):
+        cap = {"type": "max_argument_bytes", "on": "arguments", "value": limit}
+        async with at_desk(tmp_path / str(limit), FakePdp(decision(obligations=[cap]))) as (hub, target):
+            if refused:
+                assert type(await hub.refusal("target.say", {"text": "x"})) is ObligationUnfulfilled
+                assert target.ran == []
+                hub.pdp.rule = decision(obligations=[drop, cap])
+            await hub.invoke("target.say", {"text": "x"})
+
+
 OFF = {"type": "relabel", "on": "result", "confidentiality": ["health"], "integrity": []}
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from hub.errors import ObligationUnfulfilled
-from hub.mediation.obligations import Obligation, apply, require_known, require_size
+from hub.mediation.obligations import Obligation, On, apply, require_known, require_size
 
 
 def obligation(type_: str, on: str = "arguments", **more: Any) -> Obligation:
@@ -69,6 +69,8 @@ def test_what_is_for_the_result_leaves_the_arguments_alone_and_unchanged() -> No
         obligation("drop"),
         obligation("max_result_bytes", value=1),
         obligation("max_result_bytes", on="result"),
+        obligation("max_argument_bytes", on="result", value=1),
+        obligation("max_argument_bytes"),
         obligation(""),
         obligation("replace", pointer="/a"),
         obligation("replace", replacement=1),
@@ -107,8 +109,10 @@ def test_a_value_can_be_replaced_by_null() -> None:
     assert apply([by_null], {"ssn": 1}, on="arguments") == {"ssn": None}
 
 
-def test_the_smallest_cap_counts() -> None:
-    caps = [obligation("max_result_bytes", on="result", value=value) for value in (10, 4)]
-    require_size(caps, b"1234")
+@pytest.mark.parametrize(("kind", "on"), [("max_argument_bytes", "arguments"), ("max_result_bytes", "result")])
+def test_the_smallest_cap_of_its_own_counts(kind: str, on: On) -> None:
+    caps = [obligation(kind, on=on, value=value) for value in (10, 4)]
+    require_size(caps, b"1234", on=on)
+    require_size(caps, b"12345", on="result" if on == "arguments" else "arguments")
     with pytest.raises(ObligationUnfulfilled):
-        require_size(caps, b"12345")
+        require_size(caps, b"12345", on=on)

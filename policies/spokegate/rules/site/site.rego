@@ -132,10 +132,9 @@ sound_obligation({"type": type, "on": on, "pointer": pointer}) if {
 	startswith(pointer, "/")
 }
 
-sound_obligation({"type": "max_result_bytes", "on": "result", "value": value}) if {
-	value >= 0
-	floor(value) == value
-}
+sound_obligation({"type": "max_argument_bytes", "on": "arguments", "value": value}) if whole(value)
+
+sound_obligation({"type": "max_result_bytes", "on": "result", "value": value}) if whole(value)
 
 sound_obligation({"type": "replace", "on": on, "pointer": pointer, "replacement": replacement}) if {
 	on in {"arguments", "result"}
@@ -155,4 +154,9 @@ sound_obligation({"type": "relabel", "on": "result", "confidentiality": confiden
 sound_obligation({"type": "notify", "on": "arguments", "message": message}) if {
 	count(message) > 0
 	count(message) <= 500
+}
+
+whole(value) if {
+	value >= 0
+	floor(value) == value
 }

@@ -117,9 +117,14 @@ test_allow_does_not_lift_a_deny_or_ask_of_the_site if {
 
 test_obligations if {
 	decision := spokegate.decision with input as testing.by_spoke
-		with data.site.obligations as {drop, {"type": "max_result_bytes", "on": "result", "value": 10}}
+		with data.site.obligations as {
+			drop,
+			{"type": "max_result_bytes", "on": "result", "value": 10},
+			{"type": "max_argument_bytes", "on": "arguments", "value": 20},
+		}
 	decision == object.union(testing.delivered([testing.declared_read]), {"obligations": [
 		drop,
+		{"type": "max_argument_bytes", "on": "arguments", "value": 20},
 		{"type": "max_result_bytes", "on": "result", "value": 10},
 		testing.max_result_bytes,
 	]})
@@ -214,6 +219,7 @@ test_malformed_obligations[note] if {
 		"pointer of another type": [object.union(drop, {"pointer": 1})],
 		"more than it must have": [object.union(drop, {"value": 1})],
 		"cap on the arguments": [{"type": "max_result_bytes", "on": "arguments", "value": 1}],
+		"cap of arguments on the result": [{"type": "max_argument_bytes", "on": "result", "value": 1}],
 		"cap in words": [{"type": "max_result_bytes", "on": "result", "value": "1"}],
 		"cap below zero": [{"type": "max_result_bytes", "on": "result", "value": -1}],
 		"cap within a byte": [{"type": "max_result_bytes", "on": "result", "value": 0.5}],

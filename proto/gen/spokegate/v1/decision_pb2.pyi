@@ -333,13 +333,15 @@ class Obligation(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"redact", "replace", "drop", "max_result_bytes", "relabel" or "notify". An unknown type is a refusal."""
+    """"redact", "replace", "drop", "max_argument_bytes", "max_result_bytes", "relabel" or
+    "notify". An unknown type is a refusal.
+    """
     on: _builtins.str
     """"arguments" or "result"."""
     pointer: _builtins.str
     """RFC 6901 pointer; empty where the type takes none."""
     value: _builtins.int
-    """Whole number argument of the type, in bytes for max_result_bytes."""
+    """Whole number argument of the type, in bytes for the caps."""
     replacement_json: _builtins.str
     """What "replace" puts in the place, as JSON; empty for other types."""
     message: _builtins.str
