@@ -69,6 +69,12 @@ async def refused_by(hub: Live, decision_id: str) -> list[str]:
     return [reason["code"] for reason in body["reasons"]]
 
 
+async def would_help(hub: Live, decision_id: str) -> set[str]:
+    """Return the changes by which a decision would have been an allow, as `explain` says."""
+    explained = await hub.client.explain(decision_id)
+    return {change.words for change in explained.asked_again.changes if change.effect == "allow"}
+
+
 async def test_an_app_asks_and_whoever_does_not_declare_it_may_not(tmp_path: Path, model: ScriptedModel) -> None:
     mute = variant(THINKER, tmp_path, "mute", asks_model=False)
     async with live(THINKER, mute, model=model_at(model)) as hub:
@@ -80,6 +86,9 @@ async def test_an_app_asks_and_whoever_does_not_declare_it_may_not(tmp_path: Pat
         refused = await think(hub.client, of="mute")
         assert refused["refused"] == "POLICY_DENIED"
         assert await refused_by(hub, refused["decision_id"]) == ["models.undeclared"]
+        assert await would_help(hub, refused["decision_id"]) == {
+            "if the manifest of mute declared that it asks the model"
+        }
         assert model.calls == 1
 
         down = await think(hub.client, "down")
@@ -107,6 +116,10 @@ async def test_what_is_confidential_reaches_no_provider_that_is_not_cleared(
         else:
             assert answer["refused"] == "POLICY_DENIED"
             assert await refused_by(hub, answer["decision_id"]) == ["models.uncleared"]
+            assert await would_help(hub, answer["decision_id"]) == {
+                "if thinker did not carry health",
+                "if the provider of model/scripted were cleared for health",
+            }
     assert model.calls == len(clearance)
 
 
