@@ -8,11 +8,13 @@ import fcntl
 import importlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from hub.config import PROJECT_ROOT, Config, EgressConfig, ModelConfig
+from hub.config import Config, EgressConfig, ModelConfig
+from hub.deciding import Elsewhere, Own, decider
 from hub.edge.server import EdgeServers, private_directory
 from hub.edge.service import Backend
 from hub.errors import SpokegateError
@@ -23,13 +25,10 @@ from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.payloads import Payloads
-from hub.mediation.pdp import OpaPdp
 from hub.model.client import ModelClient, ModelSpec
 from hub.model.key import read_key
-from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
-from hub.opa.rules import RuleNotes
 from hub.sessions.session import Sessions
 from hub.spokes.egress.addresses import parse_socket_address
 from hub.spokes.egress.connector import EgressConnector
@@ -61,11 +60,26 @@ class CertificatesUnusable(SpokegateError):
 class Hub:
     """A running hub, as `serve` yields it."""
 
-    def __init__(self, edge: EdgeServers, opa: OpaProcess, bundle: PolicyBundle, supervisor: Supervisor) -> None:
+    def __init__(self, edge: EdgeServers, decider: Own | Elsewhere, supervisor: Supervisor) -> None:
         self.edge = edge
-        self.opa = opa
-        self.bundle = bundle
+        self.decider = decider
         self.supervisor = supervisor
+
+    @property
+    def opa(self) -> OpaProcess:
+        """The hub's own OPA."""
+        return self._own.opa
+
+    @property
+    def bundle(self) -> PolicyBundle:
+        """The policies that the hub's own OPA has."""
+        return self._own.bundle
+
+    @property
+    def _own(self) -> Own:
+        if not isinstance(self.decider, Own):
+            raise RuntimeError(f"{self.decider.url} decides: the hub has no OPA of its own")
+        return self.decider
 
     @property
     def socket(self) -> Path:
@@ -97,7 +111,6 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         SpokegateError: Something that it needs is missing, broken or in use; the text names it and the mend.
     """
     registry = registry_of(config)
-    opa_binary = find_opa(PROJECT_ROOT)
     runtime = private_directory(config.runtime_dir)
     config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
@@ -113,20 +126,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             audit.record_later(Event(kind=kind, body={"what": what}))
 
         record("hub", f"started; {in_flight} calls of the run before were interrupted" if in_flight else "started")
-        bundle = PolicyBundle(opa_binary.path, config.policies, runtime / "opa" / "bundle")
-        record("policy", f"loaded {await bundle.build()}")
-        pdp = await stack.enter_async_context(
-            OpaPdp(runtime / "opa.sock", timeout_seconds=config.limits.decision_seconds)
-        )
-        opa = await stack.enter_async_context(
-            OpaProcess(
-                opa=opa_binary.path,
-                bundle=bundle.path,
-                socket_path=runtime / "opa.sock",
-                healthy=pdp.healthy,
-                on_event=lambda what: record("policy", what),
-            )
-        )
+        deciding = await stack.enter_async_context(decider(config, runtime, partial(record, "policy")))
         footing = await _footing(config, unsafe_no_sandbox)
         record("sandbox", f"{footing.level}: {footing.why}" if footing.why else footing.level)
         egress = _connector(config.egress)
@@ -157,7 +157,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         payloads = Payloads(in_log=config.audit.payloads)
         mediator = Mediator(
             registry=registry,
-            pdp=pdp,
+            pdp=deciding.pdp,
             prompts=prompts,
             grants=grants,
             kept=kept,
@@ -179,9 +179,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                 idle_seconds=config.limits.session_idle_seconds,
             )
         )
-        explainer = Explainer(audit=audit, pdp=pdp, payloads=payloads, notes=RuleNotes(opa_binary.path, bundle))
-        watcher = asyncio.create_task(_follow_policies(bundle, record))
-        stack.push_async_callback(_cancelled, watcher)
+        explainer = Explainer(audit=audit, pdp=deciding.pdp, payloads=payloads, notes=deciding.notes)
         edge = await stack.enter_async_context(
             EdgeServers(
                 Backend(
@@ -197,7 +195,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                 call_seconds=config.limits.call_seconds,
             )
         )
-        yield Hub(edge, opa, bundle, supervisor)
+        yield Hub(edge, deciding.who, supervisor)
         record("hub", "stopping")
 
 
@@ -257,21 +255,6 @@ async def _footing(config: Config, unsafe_no_sandbox: bool) -> Footing:
     elif footing.why:
         _log.warning("a weaker sandbox than strict", level=footing.level, why=footing.why)
     return footing
-
-
-async def _follow_policies(bundle: PolicyBundle, record: Callable[[str, str], None]) -> None:
-    async for change in bundle.changes():
-        if change.problem:
-            _log.error("the edited policies do not compile; the old ones stay", problem=change.problem)
-            record("policy", f"kept {change.revision}: the edit does not compile: {change.problem}")
-        else:
-            _log.info("policies reloaded", revision=change.revision)
-            record("policy", f"loaded {change.revision}")
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _spoke_event(event: SpokeEvent) -> Event:

@@ -119,7 +119,7 @@ class HubClient:
     async def prompts(
         self, *, timeout_seconds: float = 3600.0
     ) -> AsyncIterator[AsyncIterator[hub_pb2.WatchPromptsResponse]]:
-        """Watch the user's prompts; they reach this client from the moment that the context is open.
+        """Watch the user's prompts and notices; they reach this client from the moment that the context is open.
 
         Raises:
             HubError: It was refused, or no hub answers.

@@ -23,6 +23,8 @@ from hub.yaml_document import DocumentInvalid, field_problems, read_yaml
 CONFIG_NAME = "spokegate.yaml"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 UserName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$")]
 
 
@@ -175,6 +177,41 @@ class ModelConfig(_Document):
         return self
 
 
+class OpaConfig(_Document):
+    """An OPA that runs elsewhere and decides in place of one that the hub starts."""
+
+    url: str = Field(description="Where it is: `https://host:port`, or `http://` on this machine.")
+    token_file: Path = Field(
+        description="The file with the bearer token that it takes from this hub; only for its owner to read."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificates that its own is checked against in place of this machine's, as PEM."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _a_server(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname or value != f"{url.scheme}://{url.netloc}":
+            raise ValueError("not the URL of a server: write `https://host:port`, and no more")
+        if url.port == 0:  # reading it refuses what is no port at all
+            raise ValueError("port 0 is none")
+        if "@" in url.netloc:
+            raise ValueError("it holds a name or a password: the token goes into `token_file`")
+        if url.scheme == "http" and url.hostname not in _LOOPBACK:
+            raise ValueError("`http` to another machine shows it the token, and anyone may answer: write `https`")
+        return value
+
+    def below(self, base: Path) -> OpaConfig:
+        """Return it with its paths made absolute."""
+        return self.model_copy(
+            update={
+                "token_file": base / self.token_file.expanduser(),
+                "ca_file": base / self.ca_file.expanduser() if self.ca_file is not None else None,
+            }
+        )
+
+
 class LimitsConfig(_Document):
     """What the hub bounds."""
 
@@ -212,6 +249,9 @@ class Config(_Document):
     )
     policies: tuple[Path, ...] = Field(
         default=(PROJECT_ROOT / "policies",), description="Directories of Rego; a site adds its own."
+    )
+    opa: OpaConfig | None = Field(
+        default=None, description="The OPA that decides, where it runs elsewhere; by default the hub starts its own."
     )
     apps: tuple[AppConfig, ...] = Field(default=(), description="The installed apps.")
     clients: tuple[ClientConfig, ...] = Field(
@@ -291,6 +331,9 @@ def load_config(path: Path) -> Config:
     sockets = [client.socket for client in config.clients]
     if len(set(sockets)) != len(sockets):
         problems.append(lines.problem(("clients",), "`clients`: two of them have the same `socket`: rename one"))
+    if config.opa is not None and "policies" in config.model_fields_set:
+        problem = "`policies`: the OPA at `opa.url` has its own: leave one of the two out"
+        problems.append(lines.problem(("policies",), problem))
     for index, app in enumerate(config.apps):
         if not (path.parent / app.path).is_dir():
             problems.append(lines.problem(("apps", index, "path"), f"`path`: there is no directory {app.path}"))
@@ -313,6 +356,7 @@ def _resolve(config: Config, base: Path) -> Config:
             )
             if config.model is not None
             else None,
+            "opa": config.opa.below(base) if config.opa is not None else None,
             "apps": tuple(app.model_copy(update={"path": (base / app.path).resolve()}) for app in config.apps),
         }
     )
@@ -339,6 +383,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return ModelSpecConfig
         case ("limits",):
             return LimitsConfig
+        case ("opa",):
+            return OpaConfig
         case ("apps", _):
             return AppConfig
         case ("clients", _):

@@ -1,4 +1,4 @@
-"""Prompts at the terminal: show one question, take one answer.
+"""Prompts at the terminal: show one question, take one answer; and notices, which ask nothing, in between.
 
 A line is an answer: a key, and what may go with it (`u 30m`, `s x3`). A line that cannot be understood is no answer at
 all: the question goes on waiting, and says so.
@@ -100,6 +100,16 @@ def rendered(prompt: hub_pb2.Prompt, *, whole: bool = False) -> RenderableType:
         subtitle_align="right",
         border_style="yellow",
         padding=(1, 1),
+    )
+
+
+def notice_line(notice: hub_pb2.Notice) -> Text:
+    """Return a notice as a person reads it: on one line, so that it cannot draw a question."""
+    return Text.assemble(
+        ("notice", "bold cyan"),
+        f"  {safe(notice.caller)} > {safe(notice.function)}  ",
+        safe(notice.message),
+        (f"  {safe(notice.decision_id)}", "dim"),
     )
 
 
@@ -208,13 +218,15 @@ async def answer_prompts(
 ) -> None:
     """Show each waiting question and send the key that is typed; runs until the events end.
 
+    A notice that comes while a question is shown waits until that is over.
+
     Args:
         client: The hub.
         events: What waits.
-        session_id: Only questions of this session; empty means of all.
+        session_id: Only questions and notices of this session; empty means of all.
     """
     ended: dict[str, asyncio.Event] = {}
-    waiting: asyncio.Queue[hub_pb2.Prompt] = asyncio.Queue()
+    waiting: asyncio.Queue[hub_pb2.Prompt | hub_pb2.Notice] = asyncio.Queue()
     lines = _stdin_lines()
 
     async def follow() -> None:
@@ -224,6 +236,8 @@ async def answer_prompts(
                 waiting.put_nowait(event.waiting)
             elif event.HasField("ended") and event.ended.prompt_id in ended:
                 ended[event.ended.prompt_id].set()
+            elif event.HasField("notice") and (not session_id or event.notice.session_id == session_id):
+                waiting.put_nowait(event.notice)
 
     follower = asyncio.create_task(follow())
     try:
@@ -233,7 +247,11 @@ async def answer_prompts(
             if not taken.done():
                 taken.cancel()
                 continue
-            await _answer_one(client, taken.result(), ended[taken.result().prompt_id], lines)
+            match taken.result():
+                case hub_pb2.Notice() as notice:
+                    out.print(notice_line(notice))
+                case prompt:
+                    await _answer_one(client, prompt, ended[prompt.prompt_id], lines)
         follower.result()
     finally:
         follower.cancel()

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
@@ -33,6 +33,9 @@ from hub.cli.output import (
 )
 from hub.client import HubClient
 
+if TYPE_CHECKING:
+    from hub.config import OpaConfig
+
 # What only one command needs is imported there: a call should not wait for the whole hub to load.
 
 app = typer.Typer(
@@ -56,8 +59,14 @@ def up(
     unsafe_no_sandbox: Annotated[
         bool, typer.Option("--unsafe-no-sandbox", help="Run apps without any walls: for the lab, never for real data.")
     ] = False,
+    opa_url: Annotated[
+        str, typer.Option("--opa-url", help="Ask the OPA that runs there for decisions, and start none.")
+    ] = "",
+    opa_token_file: Annotated[
+        Path | None, typer.Option("--opa-token-file", help="The file with the bearer token that it takes.")
+    ] = None,
 ) -> None:
-    """Start the hub and OPA, until SIGINT or SIGTERM."""
+    """Start the hub and, unless one runs elsewhere, OPA, until SIGINT or SIGTERM."""
     import uvloop
 
     from hub.app import Hub, run_until_signal
@@ -73,10 +82,12 @@ def up(
             return
         for path in hub.edge.sockets:
             out.print(Text.assemble(("ready", "bold green"), f"  {path}"))
-        out.print(Text(f"policies {hub.bundle.revision[:19]}   opa pid {hub.opa.pid}   Ctrl-C stops", style="dim"))
+        out.print(Text(f"{hub.decider}   Ctrl-C stops", style="dim"))
 
     try:
-        uvloop.run(run_until_signal(load_config(find_config(config)), ready, unsafe_no_sandbox=unsafe_no_sandbox))
+        loaded = load_config(find_config(config))
+        loaded = loaded.model_copy(update={"opa": _remote_opa(loaded.opa, opa_url, opa_token_file)})
+        uvloop.run(run_until_signal(loaded, ready, unsafe_no_sandbox=unsafe_no_sandbox))
     except (SpokegateError, OpaBinaryError) as error:
         err.print(Text(str(error), style="red"))
         raise typer.Exit(Exit.UNAVAILABLE) from None
@@ -127,7 +138,7 @@ def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
 
 @app.command()
 def prompts(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
-    """Watch the questions that wait for you, and answer them."""
+    """Watch the questions that wait for you, and answer them; see what the policies want you to be told."""
 
     async def watch() -> None:
         async with HubClient(socket) as client, client.prompts() as events:
@@ -236,6 +247,24 @@ async def _call(
         return
     out.print(Text(safe(json.dumps(answer.result, ensure_ascii=False))))
     err.print(Text("  ".join([answer.decision_id, *map(safe, labels)]), style="dim"))
+
+
+def _remote_opa(configured: OpaConfig | None, url: str, token_file: Path | None) -> OpaConfig | None:
+    """Return which OPA that runs elsewhere is to decide: what the command line says goes before the configuration."""
+    from pydantic import ValidationError
+
+    from hub.config import OpaConfig
+
+    if not url and token_file is None:
+        return configured
+    fields = configured.model_dump() if configured is not None else {}
+    fields |= {"url": url} if url else {}
+    fields |= {"token_file": token_file.absolute()} if token_file is not None else {}
+    try:
+        return OpaConfig.model_validate(fields)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise typer.BadParameter(f"--opa-url and --opa-token-file, or `opa` in the configuration: {said}") from None
 
 
 def _arguments(pairs: list[str], whole: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import platform
 import shutil
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from rich.table import Table
 
 from hub.app import registry_of
 from hub.cli.output import cell, table
-from hub.config import PROJECT_ROOT, Config, ConfigInvalid, load_config
+from hub.config import PROJECT_ROOT, Config, ConfigInvalid, OpaConfig, load_config
+from hub.deciding import remote_pdp
 from hub.errors import AuditUnavailable
+from hub.mediation.remote import RemoteOpaUnusable
 from hub.model.key import ModelKeyMissing, read_key
 from hub.opa.binary import OpaBinaryError, find_opa
 from hub.spokes.manifest import ManifestInvalid
@@ -48,13 +51,10 @@ class Finding:
 def examine(config_path: Path) -> list[Finding]:
     """Look at everything that a hub needs."""
     findings = [Finding("python", True, platform.python_version())]
-    try:
-        findings.append(Finding("opa", True, str(find_opa(PROJECT_ROOT))))
-    except OpaBinaryError as error:
-        findings.append(Finding("opa", False, str(error), "make setup"))
     minimum: Level = "strict"
     try:
         config = load_config(config_path)
+        findings.append(opa(config))
         registry = registry_of(config)
         findings.append(Finding("configuration", True, f"{config_path}: {len(registry.apps)} apps"))
         minimum = config.sandbox.minimum
@@ -62,7 +62,7 @@ def examine(config_path: Path) -> list[Finding]:
             listed = ", ".join(config.egress.private_addresses)
             findings.append(Finding("egress", True, f"private addresses that declared hosts may be at: {listed}"))
         findings.append(_model(config))
-        findings.append(_database(config))
+        findings += database(config)
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))
     return findings + _sandbox(minimum)
@@ -80,22 +80,55 @@ def _model(config: Config) -> Finding:
     return Finding("model", True, f"{names}, at {config.model.base_url}, {key}")
 
 
-def _database(config: Config) -> Finding:
-    """Look at the database without making one; say too whether the tests find a PostgreSQL server to start."""
+def opa(config: Config) -> Finding:
+    """Look at the OPA that decides: the program that the hub would start, or the server that runs elsewhere."""
+    if config.opa is None:
+        try:
+            return Finding("opa", True, str(find_opa(PROJECT_ROOT)))
+        except OpaBinaryError as error:
+            return Finding("opa", False, str(error), "make setup")
+    try:
+        revision = asyncio.run(_revision_of(config.opa, config.limits.decision_seconds))
+    except RemoteOpaUnusable as error:
+        return Finding("opa", False, str(error), "mend it there, or `opa` in the configuration")
+    return Finding("opa", True, f"runs at {config.opa.url}, and decides by {revision}")
+
+
+async def _revision_of(remote: OpaConfig, seconds: float) -> str:
+    async with remote_pdp(remote, seconds, lambda what: None) as pdp:
+        return pdp.revision
+
+
+def database(config: Config, *, installed: Path = Path("/usr/lib/postgresql")) -> list[Finding]:
+    """Look at the database without making one, and at what hubs that share one and the store's tests need.
+
+    Args:
+        config: What names the database.
+        installed: Where the operating system's package puts the server's programs.
+    """
     location = config.database_location
-    tests = "" if _postgresql_server() else "; no PostgreSQL server is installed, so the store's tests leave it out"
     if isinstance(location, Path):
         there = "" if location.is_file() else ", made at the first start"
-        return Finding("database", True, f"SQLite, {location}{there}{tests}")
-    try:
-        open_database(location).dispose()
-    except AuditUnavailable as error:
-        return Finding("database", False, str(error), "start the server, or mend `database`")
-    return Finding("database", True, f"{location}{tests}")
+        found = Finding("database", True, f"SQLite, {location}{there}")
+    else:
+        try:
+            open_database(location).dispose()
+            found = Finding("database", True, location)
+        except AuditUnavailable as error:
+            found = Finding("database", False, str(error), "start the server, or mend `database`")
+    return [found, _postgresql(installed)]
 
 
-def _postgresql_server() -> bool:
-    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb") is not None
+def _postgresql(installed: Path) -> Finding:
+    missing = []
+    if importlib.util.find_spec("psycopg") is None:
+        missing.append(("no driver, so no hub here can share a database", "pip install 'spokegate[postgresql]'"))
+    if not any(installed.glob("*/bin/initdb")) and shutil.which("initdb") is None:
+        missing.append(("no server, so the store's tests leave PostgreSQL out", "apt-get install postgresql"))
+    if not missing:
+        return Finding("postgresql", True, "the driver, and a server for the store's tests", required=False)
+    detail, mend = ("; ".join(words) for words in zip(*missing, strict=True))
+    return Finding("postgresql", False, detail, mend, required=False)
 
 
 def _sandbox(minimum: Level) -> list[Finding]:

@@ -34,7 +34,7 @@ def as_text(explained: hub_pb2.ExplainDecisionResponse) -> RenderableType:
     for shadow, title in ((False, "Rules"), (True, "Rules in log-only mode")):
         rules = [rule for rule in explained.rules if rule.shadow is shadow]
         if rules:
-            parts += [_title(title), *(_indented(_rule(rule)) for rule in rules)]
+            parts += [_title(title), *(_indented(_rule(rule, explained.no_words)) for rule in rules)]
     if explained.inputs:
         parts += [_title("What they read"), _indented(_facts(explained.inputs))]
     parts += [_title("What would have changed it"), _indented(_changes(record, explained.asked_again))]
@@ -57,11 +57,12 @@ def _indented(what: RenderableType) -> RenderableType:
     return Padding(what, (0, 0, 0, 2))
 
 
-def _rule(rule: hub_pb2.FiredRule) -> RenderableType:
+def _rule(rule: hub_pb2.FiredRule, no_words: str) -> RenderableType:
     code = rule.reason.code
     lines = [Text.assemble((safe(code), "cyan"), f"  {safe(rule.title)}" if rule.title else "")]
     lines.append(Text(safe(rule.reason.message)))
-    where = f"{rule.file}:{rule.line}" if rule.file else "the policies that run now have no rule with this code"
+    unknown = safe(no_words) or "the policies that run now have no rule with this code"
+    where = f"{rule.file}:{rule.line}" if rule.file else unknown
     lines.append(Text(safe(where), style="dim"))
     return Group(*lines)
 

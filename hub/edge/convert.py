@@ -11,7 +11,7 @@ from spokegate.v1 import decision_pb2, error_pb2, hub_pb2
 
 from hub.errors import RequestInvalid
 from hub.mediation import describe, schema
-from hub.mediation.consent import Ended, Outcome, Question, Yes
+from hub.mediation.consent import Ended, Notice, Outcome, Shown, Yes
 from hub.mediation.explain import Explanation, FiredRule
 from hub.mediation.labels import Labels
 from hub.mediation.request import GrantScope
@@ -68,8 +68,17 @@ def labels_of_json(of: dict[str, list[str]]) -> decision_pb2.Labels:
     return decision_pb2.Labels(confidentiality=of.get("confidentiality"), integrity=of.get("integrity"))
 
 
-def prompt_event(event: Question | Ended) -> hub_pb2.WatchPromptsResponse:
-    """Return a change to the questions that wait."""
+def prompt_event(event: Shown) -> hub_pb2.WatchPromptsResponse:
+    """Return a change to the questions that wait, or a notice."""
+    if isinstance(event, Notice):
+        notice = hub_pb2.Notice(
+            decision_id=event.decision_id,
+            session_id=event.session,
+            function=event.function,
+            caller=event.caller,
+            message=event.message,
+        )
+        return hub_pb2.WatchPromptsResponse(notice=notice)
     if isinstance(event, Ended):
         end = hub_pb2.PromptEnd(prompt_id=event.prompt_id, outcome=_OUTCOMES[event.outcome])
         return hub_pb2.WatchPromptsResponse(ended=end)
@@ -204,6 +213,7 @@ def explanation(of: Explanation) -> hub_pb2.ExplainDecisionResponse:
             ],
             untried=asked.untried,
         ),
+        no_words=of.no_words,
     )
 
 

@@ -95,7 +95,7 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
     async def WatchPrompts(  # noqa: N802
         self, request: hub_pb2.WatchPromptsRequest, context: Any
     ) -> AsyncIterator[hub_pb2.WatchPromptsResponse]:
-        """Stream the user's waiting questions."""
+        """Stream the user's waiting questions, and notices."""
         with self._backend.prompts.watch(self._user) as events:
             # Whoever reads the headers knows that from now on its prompts reach it.
             await context.send_initial_metadata(())

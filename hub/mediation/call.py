@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hub.errors import RequestInvalid, SpokegateError, reason_name
+from hub.errors import FunctionNotFound, RequestInvalid, SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
+from hub.mediation.consent import Notice
 from hub.mediation.errands.errand import Errand
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.payloads import PAYLOAD
@@ -56,8 +57,19 @@ class Call:
     verdict: Verdict | None = None
     decided_by: DecidedBy = "error"
     recorded: bool = False
+    probed: bool = False  # whether it was found out first if the caller may know of the function at all
     result: Any = None
     result_json: bytes = b"{}"
+
+    def known_target(self) -> RegisteredFunction:
+        """Return the function that is asked for.
+
+        Raises:
+            FunctionNotFound: There is none of this name.
+        """
+        if self.target is None:
+            raise FunctionNotFound(self.function)
+        return self.target
 
     def as_decision(self, *, error: str = "") -> Event:
         """Return the decision as an event; with an error when it failed before or instead of one."""
@@ -114,9 +126,14 @@ class Call:
         self.decided_by = "error"
         return self.as_decision(error=reason_name(error))
 
-    def as_notice(self, message: str) -> Event:
-        """Return what the policies want the user to be told of the request as an event."""
-        return self._event("notice", {"message": message, "function": self.function, "caller": self.caller.id})
+    def notice(self, message: str) -> Notice:
+        """Return what the policies want the user to be told of the request."""
+        session = self.caller.session
+        return Notice(session.user, self.decision_id, session.id, self.function, self.caller.id, message)
+
+    def as_notice(self, notice: Notice) -> Event:
+        """Return it as an event."""
+        return self._event("notice", {"message": notice.message, "function": notice.function, "caller": notice.caller})
 
     def edit(self, arguments: dict[str, Any] | None) -> None:
         """Put what a person made of the arguments, if anything, in their place: from here on there are no others.

@@ -10,6 +10,7 @@ Invariants:
     * Two requests share a question only when a person could not tell them apart: the same session, chain of calls,
       function, arguments, labels and reasons.
     * A question waits as long as somebody waits for its answer, and no longer than its time.
+    * A notice makes nobody wait and cuts no watcher off: one that is far behind goes without it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from hub.store.grants import Grant
 
 _MAX_WATCHERS = 16
 _WATCHER_BACKLOG = 1024
+_NOTICE_BACKLOG = 256
 
 
 class Outcome(Enum):
@@ -163,6 +165,21 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What the policies want a user to be told of a request that they let through. It may repeat what an app said."""
+
+    user: str
+    decision_id: str
+    session: str
+    function: str
+    caller: str
+    message: str
+
+
+Shown = Question | Ended | Notice
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A question that was put.
 
@@ -190,7 +207,7 @@ class Prompts:
     def __init__(self) -> None:
         self._waiting: dict[str, _Waiting] = {}
         self._alike: dict[tuple[object, ...], _Waiting] = {}
-        self._watchers: dict[str, set[asyncio.Queue[Question | Ended]]] = {}
+        self._watchers: dict[str, set[asyncio.Queue[Shown]]] = {}
 
     def would_show(self, question: Question) -> bool:
         """Return whether asking would show somebody something new: there is a watcher, and nothing alike waits."""
@@ -249,8 +266,8 @@ class Prompts:
         self._tell(item.question.user, Ended(item.question.id, answer.outcome))
 
     @contextmanager
-    def watch(self, user: str) -> Iterator[AsyncIterator[Question | Ended]]:
-        """Watch a user's questions: those that wait first, then each change.
+    def watch(self, user: str) -> Iterator[AsyncIterator[Shown]]:
+        """Watch a user's questions: those that wait first, then each change, and the notices from now on.
 
         A watcher that does not keep up is cut off, and its iteration ends.
 
@@ -261,7 +278,7 @@ class Prompts:
         if len(watchers) >= _MAX_WATCHERS:
             raise QuotaExceeded(f"{user} has {_MAX_WATCHERS} watchers")
         waiting = [item.question for item in self._waiting.values() if item.question.user == user]
-        queue: asyncio.Queue[Question | Ended] = asyncio.Queue(_WATCHER_BACKLOG + len(waiting))
+        queue: asyncio.Queue[Shown] = asyncio.Queue(_WATCHER_BACKLOG + len(waiting))
         for question in waiting:
             queue.put_nowait(question)
         watchers.add(queue)
@@ -271,11 +288,15 @@ class Prompts:
             watchers.discard(queue)
 
     @staticmethod
-    async def _events(
-        queue: asyncio.Queue[Question | Ended], watchers: set[asyncio.Queue[Question | Ended]]
-    ) -> AsyncIterator[Question | Ended]:
+    async def _events(queue: asyncio.Queue[Shown], watchers: set[asyncio.Queue[Shown]]) -> AsyncIterator[Shown]:
         while queue in watchers or not queue.empty():
             yield await queue.get()
+
+    def notify(self, notice: Notice) -> None:
+        """Show a notice to who watches its user's questions and is not far behind; nobody waits for it."""
+        for queue in self._watchers.get(notice.user, ()):
+            if queue.qsize() < _NOTICE_BACKLOG:
+                queue.put_nowait(notice)
 
     def _tell(self, user: str, event: Question | Ended) -> None:
         for queue in list(self._watchers.get(user, ())):

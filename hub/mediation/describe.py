@@ -30,7 +30,7 @@ from hub.mediation.request import (
     Subject,
 )
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
-from hub.store.grants import Grant
+from hub.store.grants import Grant, binding_of
 
 _ABSENT = object()
 
@@ -160,13 +160,20 @@ def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
         target_digest=call.target.app.digest if call.target is not None else None,
         expires=yes.expires or latest,
         uses_left=yes.uses,
+        chain=list(caller.chain),
     )
+
+
+def bindings(call: Call) -> set[str]:
+    """Return each binding of a grant that could cover a call: its arguments, its control arguments, or nothing."""
+    control: tuple[dict[str, Any], ...] = (_control_values(call), {})
+    return {schema.digest(call.arguments_json), *(binding_of(None, constraint) for constraint in control)}
 
 
 def covers(given: Grant) -> str:
     """Return what a grant covers, for a person."""
     fixed = ", ".join(f"{pointer} = {json.dumps(value)}" for pointer, value in (given.constraint or {}).items())
-    what = f"calls of {given.function} by {given.caller}"
+    what = f"calls of {given.function} by {given.caller}{_behind(given.chain or ())}"
     if "/" in given.function:
         what = f"uses of {given.function} by {given.caller}"
     elif ":" in given.function:
@@ -189,13 +196,18 @@ def _offer(call: Call, scope: GrantScope, latest: float) -> ScopeOffer:
     same = f" with the same {fixed}" if fixed else ""
     if _binds_exactly(call, scope):
         same = " with exactly these arguments"
-    every = f"Every call of {function} by {caller}{same}"
+    every = f"Every call of {function} by {caller}{_behind(call.caller.chain)}{same}"
     if scope == "session":
         return ScopeOffer(scope, f"{every}, until the session ends.")
     if scope == "until":
         when = datetime.fromtimestamp(latest, UTC).strftime("%Y-%m-%d %H:%M UTC")
         return ScopeOffer(scope, f"{every}, in any session, until {when} or earlier.", latest)
     return ScopeOffer(scope, f"{every}, in any session, until you revoke it or either app changes.")
+
+
+def _behind(chain: Sequence[str]) -> str:
+    """Return who is between the user and the caller, for a person: a grant is good for them and for nobody else."""
+    return f" for {' > '.join(chain[1:-1])}" if len(chain) > len(("user", "caller")) else ""
 
 
 def _binds_exactly(call: Call, scope: GrantScope) -> bool:
@@ -228,6 +240,7 @@ def _grant_fact(given: Grant) -> GrantFact:
         labels=LabelsFact(**given.labels),
         expires=_rfc3339(given.expires) if given.expires is not None else None,
         uses_left=given.uses_left,
+        chain=given.chain,
     )
 
 

@@ -24,6 +24,7 @@ from hub.mediation import whatif
 from hub.mediation.call import digest_of
 from hub.mediation.payloads import PAYLOAD, Payloads
 from hub.mediation.pdp import Decision, Pdp
+from hub.mediation.remote import RulesElsewhere
 from hub.mediation.sentence import sentence
 from hub.mediation.whatif import Change
 from hub.opa.rules import RuleNote
@@ -91,13 +92,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision explained."""
+    """A decision explained; `no_words` says why the rules are not told in their own words, where they are not."""
 
     recorded: Recorded
     sentence: str
     rules: tuple[FiredRule, ...]
     inputs: tuple[InputFact, ...]
     asked: Asked
+    no_words: str = ""
 
 
 class Explainer:
@@ -126,11 +128,15 @@ class Explainer:
         recorded = await self._audit.decision(user, decision_id)
         body = recorded.decision.body
         document = self._document(decision_id, body)
+        notes: dict[str, RuleNote] = {}
+        no_words = ""
         try:
             notes = await self._notes()
+        except RulesElsewhere as error:
+            no_words = str(error)
         except SpokegateError as error:
             _log.warning("the rules' own words cannot be read", problem=str(error))
-            notes = {}
+            no_words = "the policies that run now cannot be read; the hub's log says why"
         rules = _fired(body, notes)
         return Explanation(
             recorded=recorded,
@@ -138,6 +144,7 @@ class Explainer:
             rules=rules,
             inputs=_inputs(rules, body, document),
             asked=await self._ask_again(body, document),
+            no_words=no_words,
         )
 
     def _document(self, decision_id: str, body: dict[str, Any]) -> dict[str, Any] | None:

@@ -150,8 +150,7 @@ class Mediator:
                 await self._check_result(call)  # 9
                 return self._learn(call)  # 10
         except TimeoutError as error:
-            refusal: SpokegateError = DeadlineExceeded(f"{function}: the deadline passed")
-            raise await self._refuse(call, refusal) from error
+            raise await self._refuse(call, DeadlineExceeded(f"{function}: the deadline passed")) from error
         except asyncio.CancelledError:
             self._audit.record_later(call.as_ending(Cancelled()))
             raise
@@ -226,6 +225,7 @@ class Mediator:
         except (RequestInvalid, QuotaExceeded):
             # What is wrong with the arguments says that the function exists: only who may discover it learns that.
             if call.errand is None:
+                call.probed = True
                 await self.mediate(call.caller, "probe", call.function)
             raise
         if call.caller.type == "user" and call.errand is None:
@@ -241,6 +241,7 @@ class Mediator:
             session=call.caller.session.id,
             caller=call.caller.id,
             function=call.function,
+            bindings=describe.bindings(call),
         )
         call.result_labels = describe.result_labels(call)
         call.grants = {grant.id: grant for grant in grants}
@@ -331,8 +332,9 @@ class Mediator:
     def _oblige(self, call: Call) -> None:
         decision = _verdict_of(call).decision
         obligations.require_known(decision.obligations)
-        for message in obligations.notices(decision.obligations):
-            self._audit.record_later(call.as_notice(message))
+        for notice in map(call.notice, obligations.notices(decision.obligations)):
+            self._audit.record_later(call.as_notice(notice))
+            self._prompts.notify(notice)
         if call.errand is not None:
             if decision.review_result:
                 raise ObligationUnfulfilled(f"what comes of {call.action} is no function's result to review")
@@ -358,7 +360,7 @@ class Mediator:
             return None
         if call.errand is not None:
             return await self._run(call, call.errand)
-        target, session = _target_of(call), call.caller.session
+        target, session = call.known_target(), call.caller.session
         spoke = await self._supervisor.acquire(
             target.app, user=session.user, session=session.id, connects=SpokeConnects(self, session, target.app)
         )
@@ -460,8 +462,9 @@ class Mediator:
         An error that carries a decision id already is the refusal of a decision below this one, such as a result's
         review: that id is what the caller is told.
         """
-        if not error.decision_id:
-            error.decision_id = call.decision_id
+        if call.probed and error.decision_id:
+            return error  # of the probe, and on record: the time of a second row would tell hidden from unknown
+        error.decision_id = error.decision_id or call.decision_id
         ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)
@@ -478,12 +481,6 @@ def _verdict_of(call: Call) -> Verdict:
     if call.verdict is None:
         raise RuntimeError("no verdict yet: the steps ran out of order")
     return call.verdict
-
-
-def _target_of(call: Call) -> RegisteredFunction:
-    if call.target is None:
-        raise FunctionNotFound(call.function)
-    return call.target
 
 
 def _codes(call: Call) -> str:

@@ -6,15 +6,19 @@ Invariants:
     * No answer is ever taken from a cache.
     * Nothing is retried here: a request that got no answer is refused, and its caller may ask again.
 
-Only this module knows `opa_client`. Its AsyncOpaClient speaks TCP; the subclass gives it a unix socket instead.
+Only this module knows `opa_client`. Its AsyncOpaClient speaks TCP; one subclass gives it a unix socket instead, the
+other what a server needs that is somebody else's: no redirects, and certificates of one's own.
 """
 
 from __future__ import annotations
 
+import ssl
 import time
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 from opa_client.opa_async import AsyncOpaClient
@@ -122,20 +126,72 @@ class _UnixSocketClient(AsyncOpaClient):  # type: ignore[misc]  # the package ha
     async def _init_session(self) -> None:
         self._connector = aiohttp.UnixConnector(path=str(self._socket_path), limit=_CONNECTIONS)
         self._session = aiohttp.ClientSession(
-            connector=self._connector, timeout=aiohttp.ClientTimeout(total=self.timeout)
+            connector=self._connector,
+            timeout=aiohttp.ClientTimeout(total=self.timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteOpa:
+    """An OPA that runs elsewhere.
+
+    Attributes:
+        url: `https://host:port`, or `http` on this machine.
+        token: The bearer token; empty for none.
+        ca_file: Certificates, PEM, that its own is checked against in place of this machine's.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    ca_file: Path | None = None
+
+
+class _RemoteClient(AsyncOpaClient):  # type: ignore[misc]  # the package has no types
+    """AsyncOpaClient to an OPA that runs elsewhere."""
+
+    def __init__(self, at: RemoteOpa, *, timeout_seconds: float) -> None:
+        parts = urlsplit(at.url)
+        host, secure = parts.hostname or "", parts.scheme == "https"
+        super().__init__(
+            host=f"[{host}]" if ":" in host else host,
+            port=parts.port or (443 if secure else 80),
+            ssl=secure,
+            token=at.token or None,
+            retries=0,
+            timeout=timeout_seconds,
+        )
+        self._ca_file = at.ca_file
+
+    async def _init_session(self) -> None:
+        context = ssl.create_default_context(cafile=self._ca_file) if self.ssl else False
+        self._connector = aiohttp.TCPConnector(ssl=context, limit=_CONNECTIONS)
+        self._session = aiohttp.ClientSession(
+            headers=self.headers, connector=self._connector, timeout=aiohttp.ClientTimeout(total=self.timeout)
+        )
+
+    def _request(self, method: str, url: str, **kwargs: Any) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        # Where the configured server sends the question on to, nobody has agreed to be decided by.
+        request: AbstractAsyncContextManager[aiohttp.ClientResponse] = super()._request(
+            method, url, allow_redirects=False, **kwargs
+        )
+        return request
+
+
 class OpaPdp:
-    """Asks an OPA server on a unix socket. Use as `async with`.
+    """Asks an OPA server. Use as `async with`.
 
     Args:
-        socket_path: Where OPA listens.
+        at: The unix socket that it listens on, or the server that runs elsewhere.
         timeout_seconds: How long one decision may take.
     """
 
-    def __init__(self, socket_path: Path, *, timeout_seconds: float = 1.0) -> None:
-        self._client = _UnixSocketClient(socket_path, timeout_seconds=timeout_seconds)
+    def __init__(self, at: Path | RemoteOpa, *, timeout_seconds: float = 1.0) -> None:
+        self._client: AsyncOpaClient = (
+            _UnixSocketClient(at, timeout_seconds=timeout_seconds)
+            if isinstance(at, Path)
+            else _RemoteClient(at, timeout_seconds=timeout_seconds)
+        )
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()

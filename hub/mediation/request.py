@@ -170,6 +170,9 @@ class GrantFact(_Document):
     labels: LabelsFact = Field(description="What the asker carried when it was given.")
     expires: str | None = Field(default=None, description="When it ends by itself, RFC 3339 in UTC; scope until.")
     uses_left: int | None = Field(default=None, description="How many requests it still covers; absent for any number.")
+    chain: list[str] | None = Field(
+        default=None, description="The calls that led to the request; absent for the user's own call of the asker."
+    )
 
 
 class AccessRequest(_Document):

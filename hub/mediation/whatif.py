@@ -115,6 +115,7 @@ def _grant(document: dict[str, Any], scope: GrantScope) -> dict[str, Any]:
         constraint=None if exact else constraint,
         labels=labels,
         expires=_END_OF_TIME if scope == "until" else None,
+        chain=context["chain"],
     ).model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

@@ -9,7 +9,6 @@ Hubs that share a database write one chain: each batch locks the row that says w
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
@@ -18,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from hub.errors import AuditUnavailable, EntityNotFound
+from hub.errors import EntityNotFound
+from hub.store.database import read
 from hub.store.tables import AUDIT, AUDIT_HEAD
 from hub.store.writer import GroupWriter, Write
 
@@ -200,14 +199,7 @@ class AuditLog:
         return await self._read(select(AUDIT).where(AUDIT.c.kind == "outcome", AUDIT.c.decision_id.in_(decision_ids)))
 
     async def _read(self, query: Any) -> list[Row]:
-        def run() -> list[Row]:
-            with self._engine.connect() as connection:
-                return [row_of(row) for row in connection.execute(query)]
-
-        try:
-            return await asyncio.to_thread(run)
-        except SQLAlchemyError as error:
-            raise AuditUnavailable(f"the audit log could not be read: {error}") from error
+        return [row_of(row) for row in await read(self._engine, query, what="the audit log")]
 
     @staticmethod
     def _lock(connection: Connection) -> None:

@@ -13,18 +13,19 @@ Tried and rejected:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Engine, Executable, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hub.errors import AuditUnavailable
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest revision of the schema."""
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -83,6 +84,32 @@ def reading(location: Path | str) -> Iterator[Engine]:
         engine.dispose()
 
 
+async def read(engine: Engine, query: Executable, parameters: dict[str, Any] | None = None, *, what: str) -> list[Any]:
+    """Return the rows that a query finds, by a worker thread.
+
+    One statement and one way to the server and back: there is no transaction around it, and nobody asks a connection
+    first whether it is alive. Where one died while it waited in the pool, the query is tried once more on another.
+
+    Raises:
+        AuditUnavailable: The database did not answer; `what` says what could not be read.
+    """
+
+    def run() -> list[Any]:
+        with engine.connect() as connection:
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            return list(alone.execute(query, parameters))
+
+    try:
+        try:
+            return await asyncio.to_thread(run)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return await asyncio.to_thread(run)
+    except SQLAlchemyError as error:
+        raise AuditUnavailable(f"{what} could not be read: {error}") from error
+
+
 def _sentence(error: Exception) -> str:
     """Return the driver's own words, without the statement."""
     return str(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error).strip()
@@ -107,8 +134,6 @@ def _postgresql(location: str) -> Engine:
     milliseconds = _STATEMENT_SECONDS * 1000
     return create_engine(
         url_of(location),
-        # A connection that died while it waited in the pool is noticed before it is used.
-        pool_pre_ping=True,
         connect_args={
             "connect_timeout": _BUSY_SECONDS,
             "application_name": "spokegate",

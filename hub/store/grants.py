@@ -17,17 +17,19 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
-from sqlalchemy import Double, Engine, bindparam, case, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+import rfc8785
+from sqlalchemy import Double, Engine, String, any_, bindparam, case, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from hub.errors import AuditUnavailable, EntityNotFound
+from hub.errors import EntityNotFound
 from hub.store.audit import AuditLog, Event
+from hub.store.database import read
 from hub.store.tables import GRANTS
 from hub.store.writer import Write
 
@@ -36,6 +38,7 @@ EndReason = Literal["used", "revoked", "closed", "expired"]
 
 _OF_SESSION: Final[tuple[Scope, ...]] = ("once", "session")
 """What ends with its session."""
+_LASTING: Final[tuple[Scope, ...]] = ("until", "always")
 
 _INSERT = insert(GRANTS)
 _AT = bindparam("at", type_=Double)
@@ -71,6 +74,7 @@ class Grant:
         labels: What the caller carried when it was given.
         expires: When it ends by itself, in seconds since the epoch.
         uses_left: How many requests it still covers; None for any number.
+        chain: The calls that led to the request; None for the user's own call of the asking app.
         hub: The hub that its session was at.
         decision_id: The decision that asked.
     """
@@ -93,10 +97,45 @@ class Grant:
     target_digest: str | None = None
     expires: float | None = None
     uses_left: int | None = None
+    chain: list[str] | None = None
+
+    @property
+    def binding(self) -> str:
+        """Which arguments it is good for, as one word."""
+        return binding_of(self.arguments_digest, self.constraint)
 
     def expired(self, now: float) -> bool:
         """Return whether its time is over."""
         return self.expires is not None and self.expires <= now
+
+
+def binding_of(arguments_digest: str | None, constraint: dict[str, Any] | None) -> str:
+    """Return what a grant binds as one word, by which it is found among all that were given for a function.
+
+    Args:
+        arguments_digest: The exact arguments; None where the constraint binds.
+        constraint: Control argument pointers, and the values they must have.
+    """
+    if arguments_digest is not None:
+        return arguments_digest
+    return f"constraint:{hashlib.sha256(rfc8785.dumps(constraint or {})).hexdigest()}"
+
+
+_COLUMNS = [GRANTS.c[field.name] for field in fields(Grant)]
+
+# Made once, with nothing in their text that differs from one decision to the next, so that the driver has the server
+# prepare them: both are part of every decision on a database that hubs share, which is PostgreSQL. The index
+# `grants_request` leads to the rows of the first; to have them in order too, the database would rather go through all
+# grants of the user.
+_OF_REQUEST = select(*_COLUMNS).where(
+    _HOLDS,
+    GRANTS.c.user == bindparam("user"),
+    GRANTS.c.caller == bindparam("caller"),
+    GRANTS.c.function == bindparam("function"),
+    GRANTS.c.binding == any_(bindparam("bindings", type_=ARRAY(String))),
+    or_(*(GRANTS.c.scope == scope for scope in _LASTING), GRANTS.c.session == bindparam("session")),
+)
+_IF_HOLDS = select(*_COLUMNS).where(GRANTS.c.id == bindparam("id"), _HOLDS)
 
 
 class GrantStore:
@@ -113,8 +152,8 @@ class GrantStore:
         self._shared = engine.dialect.name != "sqlite"
         # Those that hold; in a shared database those of this hub's own sessions, which it has to end.
         self._held: dict[str, Grant] = {}
-        # What a decision looks up: (user, caller, function) -> the grants that could matter to it.
-        self._by_request: dict[tuple[str, str, str], dict[str, Grant]] = {}
+        # What a decision looks up: (user, caller, function, binding) -> the grants that could matter to it.
+        self._by_request: dict[tuple[str, str, str, str], dict[str, Grant]] = {}
 
     async def resume(self) -> None:
         """Take up what outlives a hub, and end what an earlier run of this one left: its sessions are gone.
@@ -130,19 +169,32 @@ class GrantStore:
                 self._hold(grant)
         await self.expire()
 
-    async def holding(self, *, user: str, session: str, caller: str, function: str) -> list[Grant]:
+    async def holding(
+        self, *, user: str, session: str, caller: str, function: str, bindings: Collection[str]
+    ) -> list[Grant]:
         """Return the grants that hold and could matter to a request.
+
+        Args:
+            user: Whose.
+            session: The request's.
+            caller: Who asks.
+            function: What is asked for.
+            bindings: Each binding that could cover the request's arguments.
 
         Raises:
             AuditUnavailable: The database could not be read.
         """
         now = time.time()
         if self._shared:
-            found: Iterable[Grant] = await self._select(
-                _HOLDS, GRANTS.c.user == user, GRANTS.c.caller == caller, GRANTS.c.function == function
+            found: Iterable[Grant] = await self._read(
+                _OF_REQUEST, user=user, session=session, caller=caller, function=function, bindings=list(bindings)
             )
         else:
-            found = list(self._by_request.get((user, caller, function), {}).values())
+            found = [
+                grant
+                for binding in bindings
+                for grant in self._by_request.get((user, caller, function, binding), {}).values()
+            ]
         # What ends with a session of this hub has ended once it is let go, however long the database takes to know.
         mine = [
             grant
@@ -184,7 +236,7 @@ class GrantStore:
             if held.uses_left > 1:
                 self._hold(replace(held, uses_left=held.uses_left - 1))
         elif grant.uses_left is None:
-            return bool(await self._select(GRANTS.c.id == grant.id, _HOLDS)) and not grant.expired(now)
+            return bool(await self._read(_IF_HOLDS, id=grant.id)) and not grant.expired(now)
         use = Write(_USE, {"grant_id": grant.id, "at": now})
         return await self._audit.record(_event("used", grant), guard=use)
 
@@ -265,20 +317,16 @@ class GrantStore:
         self._audit.record_later(_event(reason, grant), guard=ending)
 
     async def _select(self, *conditions: Any, limit: int | None = None) -> list[Grant]:
-        query = select(GRANTS).where(*conditions).order_by(GRANTS.c.created.desc()).limit(limit)
+        query = select(*_COLUMNS).where(*conditions).order_by(GRANTS.c.created.desc()).limit(limit)
 
-        def run() -> list[Grant]:
-            with self._engine.connect() as connection:
-                return [Grant(**row._mapping) for row in connection.execute(query)]
+        return await self._read(query)
 
-        try:
-            return await asyncio.to_thread(run)
-        except SQLAlchemyError as error:
-            raise AuditUnavailable(f"the grants could not be read: {error}") from error
+    async def _read(self, query: Any, **parameters: Any) -> list[Grant]:
+        return [Grant(*row) for row in await read(self._engine, query, parameters, what="the grants")]
 
 
-def _request_key(grant: Grant) -> tuple[str, str, str]:
-    return (grant.user, grant.caller, grant.function)
+def _request_key(grant: Grant) -> tuple[str, str, str, str]:
+    return (grant.user, grant.caller, grant.function, grant.binding)
 
 
 def _event(what: str, grant: Grant, *, decision_id: str = "") -> Event:

@@ -74,6 +74,8 @@ GRANTS = Table(
     Column("target_digest", String(80), nullable=True, doc="The serving app's."),
     Column("expires", Double, nullable=True, doc="Seconds since the epoch; none: it does not by itself."),
     Column("uses_left", Integer, nullable=True, doc="None: any number."),
+    Column("chain", JSON, nullable=True, doc="The calls that led to the request; none: the user's call of the caller."),
+    Column("binding", String(80), nullable=False, doc="Which arguments it is good for, as one word: `binding_of`."),
     Index("grants_user", "user", "created"),
-    Index("grants_request", "user", "caller", "function", "ended"),
+    Index("grants_request", "user", "caller", "function", "binding", "ended"),
 )

@@ -53,7 +53,10 @@ sites := {
 	"asks": {"ask": [site.ask]},
 	"allows": {"allow": [site.allow]},
 	"obliges": {"obligations": [{"type": "drop", "on": "arguments", "pointer": "/text"}], "review_result": true},
-	"relabels": {"obligations": [{"type": "relabel", "on": "result", "confidentiality": ["health"], "integrity": []}]},
+	"relabels": {
+		"obligations": [{"type": "relabel", "on": "result", "confidentiality": ["health"], "integrity": []}],
+		"settings": {"loosen": ["results.relabel"]},
+	},
 	"is malformed": {"deny": "no"},
 }
 

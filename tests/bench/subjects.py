@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -52,14 +53,14 @@ def memory_of(pid: int) -> Memory:
     )
 
 
-def write_config(directory: Path) -> Path:
-    """Write the configuration of a hub with one app, and return its path."""
+def write_config(directory: Path, *, apps: int = 1) -> Path:
+    """Write the configuration of a hub with so many apps, the one that is called and copies, and return its path."""
     config = {
         "version": 1,
         "state_dir": str(directory / "state"),
         "runtime_dir": str(directory / "run"),
         "policies": [str(PROJECT / "policies"), str(_unhurried(directory))],
-        "apps": [{"path": str(APP), "trust": "reviewed"}],
+        "apps": [{"path": str(path), "trust": "reviewed"} for path in (APP, *_copies(directory, apps - 1))],
         "clients": [{"user": USER}],
         # A busy machine must not end the run: what is late is measured, not refused.
         "limits": {"decision_seconds": 10},
@@ -67,6 +68,16 @@ def write_config(directory: Path) -> Path:
     path = directory / "spokegate.yaml"
     path.write_text(json.dumps(config))
     return path
+
+
+def _copies(directory: Path, count: int) -> list[Path]:
+    """Write copies of the app under other names, and return where."""
+    manifest = (APP / "app.yaml").read_text()
+    paths = [directory / "apps" / f"copy_{number}" for number in range(count)]
+    for path in paths:
+        shutil.copytree(APP, path)
+        (path / "app.yaml").write_text(manifest.replace("name: metro_hail", f"name: {path.name}", 1))
+    return paths
 
 
 def _unhurried(directory: Path) -> Path:
@@ -83,10 +94,10 @@ def _unhurried(directory: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def hub(directory: Path) -> AsyncIterator[int]:
+async def hub(directory: Path, *, apps: int = 1) -> AsyncIterator[int]:
     """Run `spokegate up`, and yield its pid once it serves on `<directory>/run/hub.sock`."""
     program = Path(sys.executable).with_name("spokegate")
-    line = (str(program), "up", "--format", "json", "--config", str(write_config(directory)))
+    line = (str(program), "up", "--format", "json", "--config", str(write_config(directory, apps=apps)))
     async with _running(*line) as pid:
         yield pid
 

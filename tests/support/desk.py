@@ -40,7 +40,7 @@ from hub.spokes.wire import Wire
 from hub.store.audit import AuditLog
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import open_database
-from hub.store.grants import Grant, GrantStore
+from hub.store.grants import Grant, GrantStore, binding_of
 from spoke_runner.sdk import App
 from spoke_runner.sdk.run import run
 from tests.support.pdp import FakePdp
@@ -208,6 +208,13 @@ def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any
         "created": time.time(),
     }
     return Grant(**{**fields, **changes})
+
+
+async def grants_held(store: GrantStore, *, session: str) -> list[str]:
+    """Return the ids of the grants that hold for a call of `target.do` without arguments, by the user."""
+    bindings = {binding_of(digest(b"{}"), None), binding_of(None, {})}
+    found = await store.holding(user="alice", session=session, caller="user", function="target.do", bindings=bindings)
+    return [grant.id for grant in found]
 
 
 Reply = GrantScope | Yes | None

@@ -60,6 +60,10 @@ class Site:
         """How many connections it has had."""
         return len(self.heads)
 
+    def forget(self) -> None:
+        """Count anew; what connections of before still bring is not looked at."""
+        self.heads = []
+
     @asynccontextmanager
     async def open(self, address: str = "127.0.0.1", port: int = 0, **options: Any) -> AsyncIterator[Site]:
         server = await asyncio.start_server(self._serve, address, port, **options)
@@ -77,9 +81,9 @@ class Site:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        index = len(self.heads)
-        self.heads.append(b"")
-        tee = _Tee(reader, lambda data: self.heads.__setitem__(index, self.heads[index] + data))
+        heads, index = self.heads, len(self.heads)
+        heads.append(b"")
+        tee = _Tee(reader, lambda data: heads.__setitem__(index, heads[index] + data))
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await self._handler(cast(asyncio.StreamReader, tee), writer)
         writer.close()

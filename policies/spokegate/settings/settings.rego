@@ -69,9 +69,19 @@ redact_results[function] contains pointer if {
 # title: Relabelled results
 # description: >-
 #   Labels that the result of a function does not carry, whatever its app knows, because the function takes out what
-#   they stand for: lists by kind, by the function's full name. The only way for labels to become fewer, so only
-#   functions whose code the owner has read belong here. A site says the same with obligations of its own.
-relabel_results := {}
+#   they stand for: lists by kind, by the function's full name, from `results.relabel` of the site. None by default. The
+#   only way for labels to become fewer, so a site has to name `results.relabel` in `loosen`, and only functions whose
+#   code the owner has read belong there.
+relabel_results[function] := labels if {
+	relabelling_named
+	sound_labels(given.results.relabel)
+	some function, labels in given.results.relabel
+}
+
+# METADATA
+# title: Relabelling is named
+# description: Whether the site says by name that it takes labels off, in its settings or by obligations of its own.
+relabelling_named if relabelling in given.loosen
 
 # METADATA
 # title: Packages that a mode can be set for
@@ -158,6 +168,17 @@ problems contains "results.redact: not lists of pointers by function" if {
 	not sound_table(table)
 }
 
+problems contains "results.relabel: not lists of labels by kind, confidentiality or integrity, by function" if {
+	table := given.results.relabel
+	not sound_labels(table)
+}
+
+problems contains "results.relabel: labels taken off are looser: name it in loosen" if {
+	sound_labels(given.results.relabel)
+	count(given.results.relabel) > 0
+	not relabelling_named
+}
+
 problems contains "loosen: not a list" if {
 	names := given.loosen
 	not is_array(names)
@@ -165,8 +186,8 @@ problems contains "loosen: not a list" if {
 
 problems contains problem if {
 	some name in given.loosen
-	not name in limit_names
-	problem := sprintf("loosen: %v: no such limit; there are %s", [name, listed(limit_names)])
+	not name in loosenable
+	problem := sprintf("loosen: %v: nothing of this name can be loosened; there are %s", [name, listed(loosenable)])
 }
 
 problems contains problem if {
@@ -185,11 +206,15 @@ default given := {}
 
 given := data.site.settings if is_object(data.site.settings)
 
-tables := {"results": {"redact"}}
+tables := {"results": {"redact", "relabel"}}
+
+relabelling := "results.relabel"
 
 known_groups := object.keys(defaults) | {"loosen", "modes"}
 
-limit_names contains sprintf("%s.%s", [group, name]) if {
+loosenable contains relabelling
+
+loosenable contains sprintf("%s.%s", [group, name]) if {
 	some group, members in defaults
 	some name, _ in members
 }
@@ -218,6 +243,23 @@ sound_table(table) if {
 		is_array(pointers)
 		every pointer in pointers {
 			startswith(pointer, "/")
+		}
+	}
+}
+
+# As the hub writes labels: one that nothing carries would be taken off in vain, and nobody would hear of it.
+sound_labels(table) if {
+	is_object(table)
+	every by_kind in table {
+		is_object(by_kind)
+		count(by_kind) > 0
+		every kind, labels in by_kind {
+			kind in {"confidentiality", "integrity"}
+			is_array(labels)
+			count(labels) > 0
+			every label in labels {
+				regex.match(`^[a-z0-9][a-z0-9_.:-]{0,63}$`, label)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import data.spokegate.testing
 test_the_defaults_without_a_site if {
 	settings.limits == settings.defaults
 	settings.redact_results == {}
+	settings.relabel_results == {}
 	settings.log_only == set()
 	settings.problems == set()
 }
@@ -126,6 +127,63 @@ test_redacted_results if {
 	]})
 }
 
+scrubbed := {"archive.find": {"confidentiality": ["health"]}}
+
+test_a_site_takes_labels_off_by_name if {
+	given := {"results": {"relabel": scrubbed}, "loosen": ["results.relabel"]}
+	request := testing.patched(testing.by_spoke, {
+		"/resource/function/labels/confidentiality": ["health"],
+		"/subject/app/clearance": [],
+	})
+	before := spokegate.decision with input as request
+	before.effect == "deny"
+	decision := spokegate.decision with input as request with data.site.settings as given
+	decision == object.union(testing.delivered([testing.declared_read]), {
+		"obligations": [
+			{"type": "relabel", "on": "result", "confidentiality": ["health"], "integrity": []},
+			testing.max_result_bytes,
+		],
+		"review_result": true,
+	})
+}
+
+test_a_site_takes_no_labels_off_in_silence[note] if {
+	some note, loosen in {
+		"none": [],
+		"another": ["results.max_bytes"],
+		"the group": ["results"],
+		"all of it": ["results.*"],
+		"the function": ["results.relabel.archive.find"],
+	}
+	given := {"results": {"relabel": scrubbed}, "loosen": loosen}
+	relabelled := settings.relabel_results with data.site.settings as given
+	relabelled == {}
+}
+
+test_labels_that_are_none_are_not_taken_off[note] if {
+	some note, table in {
+		"a list": ["health"],
+		"labels without a kind": {"archive.find": ["health"]},
+		"no kind": {"archive.find": {}},
+		"another kind": {"archive.find": {"labels": ["health"]}},
+		"in words": {"archive.find": {"confidentiality": "health"}},
+		"no label": {"archive.find": {"confidentiality": []}},
+		"a label that nothing can carry": {"archive.find": {"integrity": ["Web"]}},
+		"a number": {"archive.find": {"integrity": [1]}},
+		"one of two": {"archive.list": {"integrity": [""]}, "archive.find": scrubbed["archive.find"]},
+	}
+	given := {"results": {"relabel": table}, "loosen": ["results.relabel"]}
+	relabelled := settings.relabel_results with data.site.settings as given
+	relabelled == {}
+	problems := settings.problems with data.site.settings as given
+	problems == {"results.relabel: not lists of labels by kind, confidentiality or integrity, by function"}
+}
+
+test_no_labels_to_take_off_need_no_loosening if {
+	problems := settings.problems with data.site.settings as {"results": {"relabel": {}}}
+	problems == set()
+}
+
 unsound := {
 	"a list": {"given": [], "problem": "settings: not an object"},
 	"a group that is not known": {
@@ -136,7 +194,7 @@ unsound := {
 	"modes in words": {"given": {"modes": "log-only"}, "problem": "modes: not an object"},
 	"a limit that is not known": {
 		"given": {"results": {"max_size": 1}},
-		"problem": "results.max_size: no such setting; there are max_bytes, redact",
+		"problem": "results.max_size: no such setting; there are max_bytes, redact, relabel",
 	},
 	"redaction of another group": {
 		"given": {"budgets": {"redact": {}}},
@@ -157,10 +215,18 @@ unsound := {
 		"given": {"results": {"redact": {"archive.find": ["x"]}}},
 		"problem": "results.redact: not lists of pointers by function",
 	},
+	"labels taken off, and not said to be looser": {
+		"given": {"results": {"relabel": scrubbed}},
+		"problem": "results.relabel: labels taken off are looser: name it in loosen",
+	},
+	"labels taken off, and something else loosened": {
+		"given": {"results": {"relabel": scrubbed}, "loosen": ["results.max_bytes"]},
+		"problem": "results.relabel: labels taken off are looser: name it in loosen",
+	},
 	"loosen in words": {"given": {"loosen": "budgets.max_hops"}, "problem": "loosen: not a list"},
 	"a limit to loosen that is not known": {
 		"given": {"loosen": ["max_hops"]},
-		"problem": sprintf("loosen: max_hops: no such limit; there are %s", [concat(", ", sort([
+		"problem": sprintf("loosen: max_hops: nothing of this name can be loosened; there are %s", [concat(", ", sort([
 			"budgets.max_function_calls",
 			"budgets.max_hops",
 			"budgets.max_session_calls",
@@ -172,6 +238,7 @@ unsound := {
 			"rate.max_function_calls_per_minute",
 			"rate.max_session_calls_per_minute",
 			"results.max_bytes",
+			"results.relabel",
 		]))]),
 	},
 	"a package that is not known": {

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,22 @@ def by_requests(url: str) -> dict[str, Any]:
     return {"status": response.status_code, "body": response.text}
 
 
+def by_curl(url: str, *options: str) -> dict[str, Any]:
+    """Let a program of the host connect, which knows of the proxy by the environment alone."""
+    line = ["/usr/bin/curl", "-sS", "--max-time", "10", "--write-out", "\n%{http_code} %{http_connect}", *options]
+    if CA.exists():
+        line += ["--cacert", str(CA)]
+    done = subprocess.run([*line, url], capture_output=True, text=True, check=False)
+    body, _, codes = done.stdout.rpartition("\n")
+    status, connected = map(int, codes.split())
+    # Where the tunnel is refused there is no response but that of the proxy.
+    return {"status": status or connected, "body": body} if status or connected else {"error": done.stderr}
+
+
+def by_curl_past_the_proxy(url: str) -> dict[str, Any]:
+    return by_curl(url, "--noproxy", "*")
+
+
 def by_socket(url: str) -> dict[str, Any]:
     """Connect past the proxy."""
     import socket
@@ -62,5 +79,7 @@ def by_socket(url: str) -> dict[str, Any]:
 WAYS: dict[str, Callable[[str], dict[str, Any]]] = {
     "httpx": by_httpx,
     "requests": by_requests,
+    "curl": by_curl,
+    "curl_past_the_proxy": by_curl_past_the_proxy,
     "socket": by_socket,
 }

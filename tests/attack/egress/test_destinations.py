@@ -20,6 +20,7 @@ from hub.spokes.egress.connector import EgressConnector, Way
 from hub.spokes.egress.destination import Destination
 from hub.spokes.egress.exchange import Traffic
 from hub.spokes.egress.fetch import Fetch, FetchRequest
+from tests.attack.ledger import attack
 from tests.support.egress import HOST, Names, Site, get, greet, status_of, way_out
 from tests.support.pdp import FakePdp, decision
 
@@ -33,42 +34,51 @@ DISGUISES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
+@attack(
+    "A connection to a host that the manifest does not declare",
+    stopped_by="the proxy is all that leads out, and asks before it even resolves a name",
+    replays="1.4.2",
+)
 @pytest.mark.parametrize("method", ["CONNECT", "GET"])
-async def test_a_host_that_is_not_declared(tmp_path: Path, method: str, open_to_all: bool) -> None:
+async def test_a_host_that_is_not_declared(tmp_path: Path, method: str, defended: bool) -> bool:
     names = Names(other__example__org=[[LOCAL]])
     async with Site(greet).open() as site:
         host = f"other.example.org:{site.port}"
         async with way_out(
-            tmp_path, f"{HOST}:{site.port}", names=names, private=[(LOCAL, site.port)], open_to_all=open_to_all
+            tmp_path, f"{HOST}:{site.port}", names=names, private=[(LOCAL, site.port)], open_to_all=not defended
         ) as out:
             connect = f"CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\nGET / HTTP/1.1\r\n\r\n".encode()
             answer = await out.say(connect if method == "CONNECT" else get(host))
-    if open_to_all:
-        assert (status_of(answer), site.reached, names.asked) == (200, 1, ["other.example.org"])
-    else:
+    if defended:
         # Nothing was even resolved: a query of its own could carry data out.
-        assert (status_of(answer), site.reached, names.asked) == (403, 0, [])
+        assert (status_of(answer), names.asked) == (403, [])
         assert b"declare" not in answer
+    else:
+        assert (status_of(answer), names.asked) == (200, ["other.example.org"])
+    return site.reached == 1
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_host_that_is_not_declared_by_fetch(tmp_path: Path, open_to_all: bool) -> None:
+@attack(
+    "A fetch, through the hub, from a host that the manifest does not declare",
+    stopped_by="every fetch is decided on by its host, whatever names its arguments have",
+    replays="1.4.2",
+)
+async def test_a_host_that_is_not_declared_by_fetch(tmp_path: Path, defended: bool) -> bool:
     names = Names(other__example__org=[[LOCAL]])
     async with (
         Site(greet).open() as site,
         way_out(
-            tmp_path, f"{HOST}:{site.port}", names=names, private=[(LOCAL, site.port)], open_to_all=open_to_all
+            tmp_path, f"{HOST}:{site.port}", names=names, private=[(LOCAL, site.port)], open_to_all=not defended
         ) as out,
     ):
         fetch = out.asks.fetch(FetchRequest("GET", f"http://other.example.org:{site.port}/secret"))
-        if open_to_all:
-            assert (await fetch).status == 200
-        else:
+        if defended:
             with pytest.raises(PolicyDenied):
                 await fetch
-    assert names.asked == (["other.example.org"] if open_to_all else [])
-    assert site.reached == int(open_to_all)
+        else:
+            assert (await fetch).status == 200
+    assert names.asked == ([] if defended else ["other.example.org"])
+    return site.reached == 1
 
 
 @pytest.mark.parametrize("port", [80, 8443])
@@ -199,8 +209,12 @@ class Twice(EgressConnector):
         return await super()._open(way, again, traffic)
 
 
-@pytest.mark.parametrize("connector", [EgressConnector, Twice])
-async def test_a_name_that_moves_once_it_was_looked_at(tmp_path: Path, connector: type[EgressConnector]) -> None:
+@attack(
+    "A name that stands for another address once it was looked at",
+    stopped_by="a name is resolved once, and what was looked at is what is connected to",
+)
+async def test_a_name_that_moves_once_it_was_looked_at(tmp_path: Path, defended: bool) -> bool:
+    connector = EgressConnector if defended else Twice
     inner = "127.0.0.66"
     names = Names(api__example__org=[[LOCAL], [inner]])
     async with Site(greet).open() as public, Site(greet).open(inner, public.port) as private:
@@ -212,6 +226,7 @@ async def test_a_name_that_moves_once_it_was_looked_at(tmp_path: Path, connector
     reached_inner = connector is Twice
     assert (public.reached, private.reached) == (int(not reached_inner), int(reached_inner))
     assert len(names.asked) == (2 if reached_inner else 1)
+    return private.reached == 1
 
 
 async def test_a_private_address_cannot_be_told_from_a_dead_host(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hub.mediation.labels import Labels
 from hub.spokes.egress.exchange import EgressLimits, Exchange
 from hub.spokes.egress.fetch import FetchRequest
 from hub.spokes.egress.proxy import EgressProxy
+from tests.attack.ledger import attack
 from tests.support.desk import until
 from tests.support.egress import HOST, Names, Site, all_of, echo, get, greet, status_of, way_out
 from tests.support.pdp import FakePdp, decision
@@ -57,18 +58,23 @@ async def test_a_host_header_that_names_another_host(tmp_path: Path) -> None:
             assert (await out.say(get(host))).endswith(HOST.encode())
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_second_request_to_another_host_on_a_kept_connection(tmp_path: Path, open_to_all: bool) -> None:
+@attack(
+    "A second request, to another host, on a connection that was let through",
+    stopped_by="every request on a connection is decided on by itself",
+    replays="1.4.2",
+)
+async def test_a_second_request_to_another_host_on_a_kept_connection(tmp_path: Path, defended: bool) -> bool:
     async with Site(by_host).open() as site:
         host, other = f"{HOST}:{site.port}", f"{OTHER}:{site.port}"
         first = f"GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-        async with way_out(tmp_path, host, names=names(), private=[(LOCAL, site.port)], open_to_all=open_to_all) as out:
+        private = [(LOCAL, site.port)]
+        async with way_out(tmp_path, host, names=names(), private=private, open_to_all=not defended) as out:
             answer = await out.say(first + get(other))
             decided = [body["function"] for body in await out.decisions()]
     assert decided == [host, other]
-    assert out.names.asked == ([HOST, OTHER] if open_to_all else [HOST])
-    assert (b" 403 " in answer) is not open_to_all
-    assert answer.endswith(OTHER.encode()) is open_to_all
+    assert out.names.asked == ([HOST] if defended else [HOST, OTHER])
+    assert (b" 403 " in answer) is defended
+    return answer.endswith(OTHER.encode())
 
 
 async def test_a_plain_request_after_a_connect_reaches_no_one_but_the_tunnel(tmp_path: Path) -> None:
@@ -84,15 +90,20 @@ async def test_a_plain_request_after_a_connect_reaches_no_one_but_the_tunnel(tmp
             assert (out.names.asked, site.reached) == ([HOST], 1)
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_plain_request_after_a_refused_connect(tmp_path: Path, open_to_all: bool) -> None:
+@attack(
+    "A plain request behind a CONNECT that was refused",
+    stopped_by="a refused CONNECT ends the connection",
+    replays="1.4.2",
+)
+async def test_a_plain_request_after_a_refused_connect(tmp_path: Path, defended: bool) -> bool:
     async with Site(by_host).open() as site:
         host, other = f"{HOST}:{site.port}", f"{OTHER}:{site.port}"
-        async with way_out(tmp_path, host, names=names(), private=[(LOCAL, site.port)], open_to_all=open_to_all) as out:
+        private = [(LOCAL, site.port)]
+        async with way_out(tmp_path, host, names=names(), private=private, open_to_all=not defended) as out:
             connect = f"CONNECT {other} HTTP/1.1\r\nHost: {other}\r\n\r\n".encode()
             answer = await out.say(connect + f"GET / HTTP/1.1\r\nHost: {other}\r\n\r\n".encode())
-    assert status_of(answer) == (200 if open_to_all else 403)
-    assert site.reached == int(open_to_all)
+    assert status_of(answer) == (403 if defended else 200)
+    return site.reached == 1
 
 
 INNER = b"GET http://other.example.org/ HTTP/1.1\r\nHost: other.example.org\r\n\r\n"

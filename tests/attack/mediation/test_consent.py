@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.attack.ledger import attack
 from tests.attack.mediation.open_house import house, stranger
 from tests.support.live import (
     ONCE,
@@ -38,22 +39,25 @@ def send(to: str, body: str = "x") -> dict[str, Any]:
     return unsaid("vault.send", to=to, body=body)
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
+@attack(
+    "A yes for one call, used a second time",
+    stopped_by="once is one use, of exactly these arguments",
+    replays="1.4.6",
+)
 async def test_a_yes_for_one_call_is_not_good_for_other_arguments_or_a_second_time(
-    tmp_path: Path, open_to_all: bool
-) -> None:
+    tmp_path: Path, defended: bool
+) -> bool:
     async with (
-        house(tmp_path, RELAY, open_to_all=open_to_all) as hub,
+        house(tmp_path, RELAY, open_to_all=not defended) as hub,
         hub.client.session() as session,
         Person(hub.client, ONCE, None, None).watching() as person,
     ):
         outcomes = await ask(session, send(EVE), send(EVE, "other words"), send(EVE))
         sent = await runs(session)
-    if open_to_all:
-        assert (sent, person.seen) == (["send"] * 3, [])
-    else:
+    if defended:
         assert ["result" in outcome for outcome in outcomes] == [True, False, False]
-        assert (sent, len(person.seen)) == (["send"], 3)
+        assert len(person.seen) == 3
+    return sent == ["send"] * 3
 
 
 async def test_a_yes_for_the_session_holds_for_its_recipient_alone(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from hub.client import Session
-from tests.attack.mediation.open_house import house, stranger
+from tests.attack.ledger import attack
+from tests.attack.mediation.open_house import Houses, house, stranger
 from tests.support.live import MISBEHAVING, RELAY, Live, app, ask, runs, unsaid
 
 NOTE = {"function": "vault.note", "arguments": {"text": "x"}}
@@ -24,32 +25,35 @@ async def probed(session: Session, name: str) -> list[str]:
     return (await session.invoke(f"{name}.probe", {})).result  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
-async def test_what_was_not_probed_for_cannot_be_invoked_directly(tmp_path: Path, open_to_all: bool) -> None:
-    async with (
-        house(tmp_path, stranger(tmp_path), MISBEHAVING, open_to_all=open_to_all) as hub,
-        hub.client.session() as session,
-    ):
-        [outcome] = await ask(session, NOTE, through="stranger")
-        ran = await runs(session)
-    if open_to_all:
-        assert (outcome, ran) == ({"result": {"ran": "note"}}, ["note"])
-    else:
-        assert (outcome["refused"], ran) == ("FUNCTION_NOT_FOUND", [])
+@attack(
+    "A request for what was never probed for",
+    stopped_by="a request is decided on when it is made, whatever was probed for",
+    replays="1.4.4, B1",
+)
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_was_not_probed_for_cannot_be_invoked_directly(houses: Houses, defended: bool) -> bool:
+    async with houses.guest(guarded=defended) as guest:
+        [outcome] = await ask(guest.session, NOTE, through="stranger")
+        ran = await runs(guest.session)
+    assert ("result" in outcome) is (ran == ["note"])
+    assert ran or outcome["refused"] == "FUNCTION_NOT_FOUND"
+    return ran == ["note"]
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_probe_that_hides_a_function_is_followed_by_no_invoke_of_it(tmp_path: Path, open_to_all: bool) -> None:
-    async with (
-        house(tmp_path, stranger(tmp_path), MISBEHAVING, open_to_all=open_to_all) as hub,
-        hub.client.session() as session,
-    ):
-        seen = await probed(session, "stranger")
-        outcomes = await ask(session, *[NOTE] * 3, through="stranger")
-        ran = await runs(session)
-    assert ("vault.note" in seen) is open_to_all
-    assert ran == ["note"] * (3 if open_to_all else 0)
-    assert all(("result" in outcome) is open_to_all for outcome in outcomes)
+@attack(
+    "A request for what a probe has just hidden, again and again",
+    stopped_by="discovery is a decision too, and a refusal leaves nothing open",
+    replays="1.4.4, 1.4.12, B2, B16",
+)
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_probe_that_hides_a_function_is_followed_by_no_invoke_of_it(houses: Houses, defended: bool) -> bool:
+    async with houses.guest(guarded=defended) as guest:
+        seen = await probed(guest.session, "stranger")
+        outcomes = await ask(guest.session, *[NOTE] * 3, through="stranger")
+        ran = await runs(guest.session)
+    assert ("vault.note" in seen) is not defended
+    assert all(("result" in outcome) is not defended for outcome in outcomes)
+    return ran == ["note"] * 3
 
 
 async def test_unknown_and_undiscoverable_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -109,18 +113,20 @@ async def test_who_asks_is_the_stream_and_nothing_in_the_message(tmp_path: Path)
     )
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
-async def test_a_deputy_does_not_lend_what_its_caller_may_not_have(tmp_path: Path, open_to_all: bool) -> None:
-    """The stranger may ask the relay, and the relay is cleared for what the stranger is not."""
-    cleared = app(RELAY, clearance=("health",))
-    asker = stranger(tmp_path, asks=("relay.*",))
-    async with house(tmp_path, cleared, asker, open_to_all=open_to_all) as hub, hub.client.session() as session:
+@attack(
+    "What an app may not know, by way of one that may",
+    stopped_by="a result carries what its app's spoke knows, and is decided on for who gets it",
+)
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_deputy_does_not_lend_what_its_caller_may_not_have(houses: Houses, defended: bool) -> bool:
+    """The relay may ask the reader, and the reader is cleared for what the relay is not."""
+    async with houses.guest(guarded=defended) as guest:
         inner = {"requests": [{"function": "vault.read_secret"}]}
         # More than once: a refusal must not be what makes the next one possible.
-        outcomes = await ask(session, *[{"function": "relay.ask", "arguments": inner}] * 3, through="stranger")
-    assert ("asthma" in json.dumps(outcomes)) is open_to_all
-    if not open_to_all:
+        outcomes = await ask(guest.session, *[{"function": "reader.ask", "arguments": inner}] * 3)
+    if defended:
         assert [outcome["refused"] for outcome in outcomes] == ["POLICY_DENIED"] * 3
+    return "asthma" in json.dumps(outcomes)
 
 
 async def test_a_deputy_is_the_control_it_gets_what_it_is_cleared_for(tmp_path: Path) -> None:
@@ -147,16 +153,21 @@ async def test_the_control_with_a_higher_bound_the_circle_goes_on(tmp_path: Path
     assert answer == {"depth": 21, "reason": "QUOTA_EXCEEDED"}
 
 
-@pytest.mark.parametrize("open_to_all", [False, True])
-async def test_what_is_confidential_does_not_leave_under_untrusted_influence(tmp_path: Path, open_to_all: bool) -> None:
-    cleared = app(RELAY, clearance=("health",))
-    async with house(tmp_path, cleared, open_to_all=open_to_all) as hub, hub.client.session() as session:
+@attack(
+    "A mail that has an app send out what is confidential",
+    stopped_by="influence.confidential_egress: nothing confidential leaves under untrusted influence",
+    replays="1.2 case 2",
+)
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_is_confidential_does_not_leave_under_untrusted_influence(houses: Houses, defended: bool) -> bool:
+    async with houses.guest(guarded=defended) as guest:
         outcomes = await ask(
-            session,
+            guest.session,
             {"function": "vault.read_secret"},
             {"function": "vault.read_mail"},
             unsaid("vault.send", to="mallory@example.org", body="asthma"),
+            through="reader",
         )
-        ran = await runs(session)
-    assert ("send" in ran) is open_to_all
-    assert ("result" in outcomes[2]) is open_to_all
+        ran = await runs(guest.session)
+    assert ("result" in outcomes[2]) is ("send" in ran)
+    return "send" in ran

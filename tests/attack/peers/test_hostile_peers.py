@@ -26,10 +26,10 @@ from hub.spokes.wire import Wire
 from tests.attack.peers.peer import BEHAVIOURS
 
 PROJECT = Path(__file__).resolve().parents[3]
-CALL_SECONDS = 1.2
+CALL_SECONDS = 0.8
 SLACK_SECONDS = 1.5
 MAX_GROWTH = 16 << 20
-MAX_CPU_SECONDS = 1.0
+MAX_CPU_SECONDS = 0.7
 LONG_ARGUMENTS = ("never_reading", "tiny_windows")
 LONG_SECONDS = 12.0
 ENDS_WELL = ("flood_after_the_result",)

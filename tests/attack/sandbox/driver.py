@@ -16,7 +16,7 @@ from spoke_runner.sandbox.inside import landlock
 from spoke_runner.sandbox.inside.kernel import PR_SET_NO_NEW_PRIVS, prctl
 from spoke_runner.sandbox.inside.seal import load_filter, own_process_only
 
-ACT_SECONDS = 10
+ACT_SECONDS = 30
 
 
 def forked(name: str, world: dict[str, object]) -> str:

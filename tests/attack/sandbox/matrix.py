@@ -27,7 +27,7 @@ from spoke_runner.sandbox.setup import filter_name, setup
 DRIVER: Final = (Path(__file__).parent / "driver.py").read_text()
 FILTERS: Final = Path(spoke_runner.sandbox.seccomp.__file__).parent
 PROJECT: Final = Path(__file__).resolve().parents[3]
-SECONDS: Final = 50
+SECONDS: Final = 100
 AS_ROOT: Final = os.geteuid() == 0
 SEALS: Final = ("landlock", "seccomp")
 

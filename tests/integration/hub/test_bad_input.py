@@ -14,6 +14,9 @@ from tests.support.live import Live, ask, refused, runs, until
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
+# They share a hub, which lives in a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def ran(session: Session, function: str) -> None:
     """Wait until a function of the vault has run."""
@@ -44,6 +47,7 @@ async def ran(session: Session, function: str) -> None:
 async def test_bad_arguments_are_told_to_their_caller_and_reach_no_app(
     session: Session, arguments: str, says: str
 ) -> None:
+
     error = await refused(session.invoke("vault.note", arguments))
     assert (error.code, error.reason) == (INVALID, "REQUEST_INVALID")
     assert says in str(error)
@@ -92,7 +96,7 @@ async def test_an_unknown_session_is_not_found(hub: Live) -> None:
 
 
 async def test_a_call_without_a_deadline_gets_the_configured_one(hub: Live, session: Session) -> None:
-    async with grpc.aio.insecure_channel(f"unix:{hub.hub.socket}") as channel:
+    async with grpc.aio.insecure_channel(f"unix:{hub.socket}") as channel:
         request = hub_pb2.InvokeRequest(session_id=session.id, function="vault.runs", arguments_json="{}")
         stub: hub_pb2_grpc.HubServiceAsyncStub = hub_pb2_grpc.HubServiceStub(channel)
         reply = await stub.Invoke(request)
@@ -112,7 +116,7 @@ async def test_a_client_that_goes_away_takes_its_call_with_it(hub: Live, session
 
 
 async def test_a_page_token_that_is_none_is_refused(hub: Live) -> None:
-    async with grpc.aio.insecure_channel(f"unix:{hub.hub.socket}") as channel:
+    async with grpc.aio.insecure_channel(f"unix:{hub.socket}") as channel:
         stub: hub_pb2_grpc.HubServiceAsyncStub = hub_pb2_grpc.HubServiceStub(channel)
         for token, size in (("x", 1), ("-1", 1), ("9" * 40, 1), ("²", 1), ("", -1), ("", 1001)):
             with pytest.raises(grpc.aio.AioRpcError) as error:

@@ -184,6 +184,7 @@ def test_every_change_changes_one_place_and_leaves_the_request_as_it_is() -> Non
         "context": {
             "session": "s",
             "planned": False,
+            "chain": ["user", "relay"],
             "hop": 1,
             "labels": {"confidentiality": ["a", "c"], "integrity": ["web"]},
             "provenance": {"/to": {"user": False, "from": []}},

@@ -152,13 +152,20 @@ async def test_a_call_while_opa_is_dead_is_refused_and_recovers(tmp_path: Path) 
         await note(session)
 
 
+async def stop(pid: int) -> None:
+    """Stop a process, and return when none of its threads runs any more: until then it may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+    await until(lambda: {(task / "stat").read_text().rpartition(")")[2][1] for task in threads.iterdir()} == {"T"})
+
+
 async def test_a_call_that_waits_for_opa_when_it_is_killed_is_refused() -> None:
     async with live(VAULT) as hub, hub.client.session() as session:
         await note(session)
         pid = hub.hub.opa.pid
         assert pid is not None
         # Stopped, it has taken the question and cannot answer; killed then, it never will.
-        os.kill(pid, signal.SIGSTOP)
+        await stop(pid)
         calls = [asyncio.create_task(refused(note(session))) for _ in range(5)]
         await asyncio.sleep(0.2)
         assert not any(call.done() for call in calls)
@@ -175,7 +182,7 @@ async def test_an_opa_that_is_stopped_answers_too_late() -> None:
         await note(session)
         pid = hub.hub.opa.pid
         assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
+        await stop(pid)
         try:
             assert (await refused(note(session))).reason == "PDP_UNAVAILABLE"
         finally:

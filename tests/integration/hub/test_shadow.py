@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,13 @@ import pytest
 from hub.opa.bundle import PolicyInvalid
 from hub.store.database import open_database
 from hub.store.export import decision_log
-from tests.support.live import POLICIES, RELAY, VAULT, Live, ask, live, policies_of, refused, unsaid
+from tests.support.live import RELAY, VAULT, Live, ask, live, refused, site, unsaid
 
 FLOW = "flows.result_to_uncleared"
 ALLOW_REST = """package site
 
 allow contains {"code": "site.trial", "message": "It is a trial."} if input.action.name == "invoke"
 """
-
-
-def site(directory: Path, settings: dict[str, Any], rego: str = "") -> tuple[Path, ...]:
-    """Write a site with settings, and return all policies."""
-    own = policies_of(directory / "own", rego) if rego else directory / "own"
-    own.mkdir(exist_ok=True)
-    (own / "settings.json").write_text(json.dumps({"site": {"settings": settings}}))
-    return (POLICIES, own)
 
 
 async def reads_a_secret(hub: Live) -> dict[str, Any]:
@@ -76,6 +67,7 @@ async def test_an_allow_in_log_only_mode_does_not_allow(tmp_path: Path) -> None:
         ({"modes": {"flows": "off"}}, "modes.flows: neither enforce nor log-only"),
         ({"rate": {"max_session_calls_per_minute": 9999}}, "is looser than 600: lower it, or name it in loosen"),
         ({"rates": {}}, "rates: no such setting"),
+        ({"results": {"relabel": {"vault.read_secret": {"confidentiality": ["health"]}}}}, "name it in loosen"),
     ],
 )
 async def test_settings_that_cannot_be_followed_stop_the_start(

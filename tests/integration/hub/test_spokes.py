@@ -28,6 +28,9 @@ from tests.support.live import (
 )
 from tests.support.processes import processes_of
 
+# They share a hub, which lives in a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def echo(session: Session, value: Any = 1) -> Any:
     return (await session.invoke("misbehaving.echo", {"value": value})).result["value"]
@@ -112,7 +115,7 @@ async def test_a_spoke_that_hangs_ends_at_the_deadline_and_the_others_go_on(
 ) -> None:
     await session.invoke("vault.runs", {})
     await echo(session)
-    async with HubClient(hub.hub.socket, timeout_seconds=1.0) as impatient:
+    async with HubClient(hub.socket, timeout_seconds=1.0) as impatient:
         started_at = time.monotonic()
         hanging = asyncio.create_task(refused(impatient.invoke(session.id, f"misbehaving.{function}", {})))
         await asyncio.sleep(0.1)
@@ -128,7 +131,7 @@ async def test_a_spoke_that_hangs_ends_at_the_deadline_and_the_others_go_on(
 
 async def test_a_spoke_that_answers_nothing_any_more_is_ended_and_started_again(hub: Live, session: Session) -> None:
     await echo(session)
-    async with HubClient(hub.hub.socket, timeout_seconds=3.0) as impatient:
+    async with HubClient(hub.socket, timeout_seconds=3.0) as impatient:
         await refused(impatient.invoke(session.id, "misbehaving.hang_sync", {}))
     await hub.row("spoke", lambda body: body["what"] == "stopped answering")
     assert await echo(session) == 1
@@ -152,7 +155,7 @@ async def test_the_other_call_in_a_spoke_that_is_ended_gets_a_clear_status(hub: 
     waiting = asyncio.create_task(refused(session.invoke("misbehaving.hang", {})))
     await until(lambda: [1 for _, _, body in hub.rows("decision") if body["function"] == "misbehaving.hang"])
     # Not so impatient that the call could be over before it blocks the spoke.
-    async with HubClient(hub.hub.socket, timeout_seconds=3.0) as impatient:
+    async with HubClient(hub.socket, timeout_seconds=3.0) as impatient:
         await refused(impatient.invoke(session.id, "misbehaving.hang_sync", {}))
     error = await asyncio.wait_for(waiting, 20)
     assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SPOKE_UNAVAILABLE")
@@ -196,7 +199,7 @@ async def test_a_session_that_is_closed_ends_its_spokes_and_the_calls_in_them(hu
         await hub.close_session(session.id)
         error = await asyncio.wait_for(hanging, 5)
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SPOKE_UNAVAILABLE")
-        assert [key.session for key in hub.hub.supervisor.running] == [other.id]
+        assert [key.session for key in hub.running] == [other.id]
         assert (await refused(echo(session))).reason == "ENTITY_NOT_FOUND"
         assert await echo(other) == 1
 
@@ -204,17 +207,17 @@ async def test_a_session_that_is_closed_ends_its_spokes_and_the_calls_in_them(hu
 async def test_a_session_that_is_closed_while_its_spoke_starts_gives_its_caller_a_clear_status(hub: Live) -> None:
     async with hub.client.session() as session:
         call = asyncio.create_task(refused(echo(session)))
-        await until(lambda: hub.hub.supervisor.running, 5)
+        await until(lambda: hub.running, 5)
         await hub.close_session(session.id)
         error = await asyncio.wait_for(call, 10)
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SPOKE_UNAVAILABLE")
-        assert hub.hub.supervisor.running == []
+        assert hub.running == []
 
 
 async def test_an_idle_spoke_is_ended_and_starts_again_when_it_is_needed() -> None:
     async with live(VAULT, spoke_idle_seconds=0.3) as hub, hub.client.session() as session:
         await session.invoke("vault.note", {"text": "x"})
-        await until(lambda: not hub.hub.supervisor.running, 5)
+        await until(lambda: not hub.running, 5)
         await hub.row("spoke", lambda body: body["what"] == "idle")
         assert [run["function"] for run in (await session.invoke("vault.runs", {})).result] == ["note"]
 
@@ -243,7 +246,7 @@ async def test_an_app_that_does_not_start_is_unavailable_each_time(tmp_path: Any
             assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SPOKE_UNAVAILABLE")
         await session.invoke("vault.runs", {})
         assert not list((hub.config.runtime_dir / "spokes").glob("*/*broken*"))
-        assert len(hub.hub.supervisor.running) == 1
+        assert len(hub.running) == 1
 
 
 async def test_a_stopped_hub_leaves_no_process_and_no_socket_behind() -> None:

@@ -32,6 +32,9 @@ from tests.support.live import (
 
 SERVICE = "spokegate.v1.HubService"
 
+# They share a hub, which lives in a loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def reflected(channel: Any, **request: Any) -> Any:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
@@ -40,7 +43,7 @@ async def reflected(channel: Any, **request: Any) -> Any:
 
 
 async def test_a_client_that_knows_nothing_lists_and_calls_the_service_by_reflection(hub: Live) -> None:
-    async with grpc.aio.insecure_channel(f"unix:{hub.hub.socket}") as channel:
+    async with grpc.aio.insecure_channel(f"unix:{hub.socket}") as channel:
         listed = await reflected(channel, list_services="")
         assert SERVICE in {service.name for service in listed.list_services_response.service}
         pool = descriptor_pool.DescriptorPool()
@@ -82,7 +85,7 @@ def _in_order(files: dict[str, Any]) -> list[str]:
 
 
 async def test_the_hub_says_that_it_is_well(hub: Live) -> None:
-    async with grpc.aio.insecure_channel(f"unix:{hub.hub.socket}") as channel:
+    async with grpc.aio.insecure_channel(f"unix:{hub.socket}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         for service in ("", SERVICE):
             reply = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
@@ -90,7 +93,7 @@ async def test_the_hub_says_that_it_is_well(hub: Live) -> None:
 
 
 async def test_converse_is_unimplemented_and_says_so_by_the_table(hub: Live) -> None:
-    async with grpc.aio.insecure_channel(f"unix:{hub.hub.socket}") as channel:
+    async with grpc.aio.insecure_channel(f"unix:{hub.socket}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as error:
             await channel.unary_stream(f"/{SERVICE}/Converse")(b"", timeout=5).read()  # type: ignore[arg-type]
         assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -101,7 +104,7 @@ async def test_a_decision_can_be_explained_from_the_access_request_it_was_made_o
     explained = await session.client.explain(done.decision_id)
     document = json.loads(explained.input_json)
     assert document["resource"]["id"] == "vault.note"
-    assert document["subject"] == {"type": "user", "id": "user", "user": "alice", "roles": []}
+    assert document["subject"] == {"type": "user", "id": "user", "user": session.user, "roles": []}
     assert "the very words" not in explained.input_json
     assert explained.record.policy_revision.startswith("sha256:")
     assert [reason.code for reason in explained.record.decision.reasons] == ["direct.user_call"]

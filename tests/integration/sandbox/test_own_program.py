@@ -171,8 +171,9 @@ async def test_a_program_that_does_not_come_up_is_ended_and_the_start_says_how(
     script = f"#!{python.executable} -ISBu\n" + code.replace("{path!r}", repr([str(p) for p in python.import_path]))
     directory = app(shop, "plain", script=script)
 
+    timeout_seconds = 1.5 if "not ready" in says else 20
     with pytest.raises(SpokeStartFailed, match=says) as caught:
-        await launch(shop.spec(directory), entry=("./serve",), timeout_seconds=3)
+        await launch(shop.spec(directory), entry=("./serve",), timeout_seconds=timeout_seconds)
     if "no luck" in code:
         assert caught.value.logs == ("no luck",)
 

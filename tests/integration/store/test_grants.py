@@ -16,7 +16,7 @@ from hub.mediation.caller import SessionState
 from hub.store.audit import AuditLog
 from hub.store.grants import GrantStore
 from tests.integration.store.faults import refuse_inserts
-from tests.support.desk import Desk, a_grant, answering
+from tests.support.desk import Desk, a_grant, answering, grants_held
 from tests.support.pdp import FakePdp, by_grant, decision
 from tests.unit.hub.target import Target, at_desk
 
@@ -31,8 +31,7 @@ def at(tmp_path: Path, location: Path | str) -> At:
 
 async def holding(hub: Desk) -> list[str]:
     """Return the ids of the grants that hold for a call of `target.do` by the user."""
-    found = await hub.grants.holding(user="alice", session=hub.session.id, caller="user", function="target.do")
-    return [grant.id for grant in found]
+    return await grants_held(hub.grants, session=hub.session.id)
 
 
 async def test_a_once_grant_is_used_once(at: At) -> None:
@@ -177,3 +176,15 @@ async def test_a_policy_that_names_a_grant_that_is_for_something_else_gets_nothi
         assert type(await hub.refusal("target.do")) is DecisionInvalid
         assert target.ran == []
         assert [grant.id for grant in await hub.grants.list_for("alice")] == [other.id]
+
+
+async def test_only_grants_that_could_cover_the_arguments_are_in_the_access_request(at: At) -> None:
+    async with at(FakePdp(by_grant)) as (hub, _):
+        for number in range(50):
+            await hub.grants.give(a_grant(hub.session, arguments_digest=f"sha256:{number:064}"))
+            await hub.grants.give(a_grant(hub.session, scope="session", constraint={"/to": number}))
+        exact, any_arguments = a_grant(hub.session), a_grant(hub.session, scope="session")
+        await hub.grants.give(exact)
+        await hub.grants.give(any_arguments)
+        assert set(await holding(hub)) == {exact.id, any_arguments.id}
+        assert len(await hub.grants.list_for("alice")) == 102

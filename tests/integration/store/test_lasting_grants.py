@@ -7,20 +7,22 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, insert, text
 
 from hub.errors import AuditUnavailable
 from hub.mediation.caller import SessionState
 from hub.store.audit import AuditLog
 from hub.store.database import open_database
 from hub.store.grants import Grant, GrantStore
+from hub.store.tables import GRANTS
 from hub.store.verify import verify
 from tests.integration.store.faults import refuse_inserts
-from tests.support.desk import a_grant
+from tests.support.desk import a_grant, grants_held
 from tests.support.postgres import PostgreSQL
 
 SESSION = SessionState(id="s-1", user="alice")
@@ -46,8 +48,7 @@ def lasting(scope: Any = "always", **changes: Any) -> Grant:
 
 
 async def held(store: GrantStore, session: str = "s-2") -> list[str]:
-    found = await store.holding(user="alice", session=session, caller="user", function="target.do")
-    return [grant.id for grant in found]
+    return await grants_held(store, session=session)
 
 
 def events(location: Path | str) -> list[tuple[str, str]]:
@@ -167,6 +168,55 @@ async def test_what_another_hub_gives_revokes_or_uses_up_counts_for_the_next_dec
         assert await held(one, SESSION.id) == [third.id]
         await two.revoke("alice", third.id)
         assert (await held(one, SESSION.id), await one.use(third)) == ([], False)
+
+
+async def test_while_the_shared_database_is_away_no_grant_counts_and_afterwards_they_do_at_once(
+    server: PostgreSQL,
+) -> None:
+    grant = lasting()
+    location = server.new_database()
+    async with stores(location, "hub") as [store]:
+        await store.give(grant)
+        assert await held(store) == [grant.id]
+        # The connections that wait in the pool die: nobody hears of it.
+        engine = open_database(location)
+        with engine.connect() as connection:
+            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+        engine.dispose()
+        assert await asyncio.gather(*(held(store) for _ in range(4))) == [[grant.id]] * 4
+        server.stop()
+        try:
+            for _ in range(2):
+                with pytest.raises(AuditUnavailable, match="the grants could not be read"):
+                    await held(store)
+            with pytest.raises(AuditUnavailable):
+                await store.use(grant)
+        finally:
+            server.start()
+        assert await held(store) == [grant.id]
+
+
+async def test_what_a_decision_reads_is_one_prepared_statement_by_the_index(server: PostgreSQL) -> None:
+    location = server.new_database()
+    async with stores(location, "hub") as [store]:
+        engine = store._engine
+        with engine.begin() as connection:
+            rows = [dict(zip(Grant.__slots__, astuple(lasting(function=f"t.f{n}")), strict=True)) for n in range(3000)]
+            connection.execute(insert(GRANTS), rows)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("ANALYZE grants"))
+        said: list[tuple[str, Any]] = []
+        event.listen(engine, "before_cursor_execute", lambda *told: said.append(told[2:4]))
+        for _ in range(10):
+            await held(store)
+        assert len(said) == 10
+        [(statement, parameters)] = dict(said).items()
+        with engine.connect() as connection:
+            prepared = connection.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+            plan = "\n".join(connection.exec_driver_sql("EXPLAIN " + statement, parameters).scalars())
+    assert any("FROM grants" in text for text in prepared)
+    assert "grants_request" in plan
 
 
 async def test_a_hub_that_starts_leaves_the_sessions_of_another_alone(server: PostgreSQL) -> None:

@@ -84,6 +84,19 @@ def test_an_app_cannot_draw_a_second_question() -> None:
     assert not any(line.strip("│ ").startswith("[y] Yes") for line in shown)
 
 
+def test_a_notice_is_one_line_in_which_nothing_steers_the_terminal() -> None:
+    hostile = "\x1b[2J\u202e\r\n╭ Let bank use mail.read? ╮\n[bold red]y[/]"
+    notice = hub_pb2.Notice(caller=hostile, function=hostile, message=hostile, decision_id="d-1")
+    console = Console(width=80, file=io.StringIO(), highlight=False, soft_wrap=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(asking.notice_line(notice), soft_wrap=True)
+    text = captured.get()
+    assert text.startswith("notice  ")
+    assert text.count("\n") == 1
+    assert not {"\x1b", "\u202e", "\r"} & set(text)
+    assert "[bold red]y[/]" in text
+
+
 def test_parts_that_are_not_the_users_words_are_marked_one_by_one() -> None:
     shown = lines_of(a_prompt({"to": ["a", "b"], "x": {"y": "c"}}, untrusted_pointers=["/to/1", "/x/y"]))
     marked = [line.split()[2] for line in shown if line.startswith("│ ! /")]

@@ -150,3 +150,48 @@ def test_a_model_on_loopback_may_have_a_key_without_tls(tmp_path: Path) -> None:
 def test_a_model_stands_there_once(tmp_path: Path) -> None:
     text = "version: 1\nmodel:\n  base_url: https://x/v1\n  models: [{name: m}, {name: m}]\n"
     assert any("two of them have the same" in found for found in problems(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://opa.example.org:8181", "`http` to another machine"),
+        ("http://10.0.0.1", "`http` to another machine"),
+        ("http://localhost.example.org", "`http` to another machine"),
+        ("https://me:secret@opa.example.org", "it holds a name or a password"),
+        ("https://opa.example.org/v1", "not the URL of a server"),
+        ("https://opa.example.org/", "not the URL of a server"),
+        ("https://opa.example.org?x=1", "not the URL of a server"),
+        ("https://opa.example.org:99999", "Port out of range"),
+        ("https://opa.example.org:0", "port 0 is none"),
+        ("unix:/run/opa.sock", "not the URL of a server"),
+        ("opa.example.org:8181", "not the URL of a server"),
+    ],
+)
+def test_an_opa_elsewhere_is_named_by_the_url_of_a_server_that_can_be_trusted(
+    tmp_path: Path, url: str, why: str
+) -> None:
+    [found] = problems(tmp_path, f"version: 1\nopa:\n  url: {url}\n  token_file: t\n")
+    assert found.startswith("3: ")
+    assert why in found
+
+
+@pytest.mark.parametrize("url", ["https://opa.example.org", "http://127.0.0.1:8181", "http://[::1]:8181"])
+def test_the_files_of_an_opa_elsewhere_are_beside_the_configuration(tmp_path: Path, url: str) -> None:
+    file = tmp_path / "spokegate.yaml"
+    file.write_text(f"version: 1\nopa: {{url: '{url}', token_file: t, ca_file: c.pem}}\n")
+    found = load_config(file).opa
+    assert found is not None
+    assert (found.url, found.token_file, found.ca_file) == (url, tmp_path / "t", tmp_path / "c.pem")
+
+
+def test_policies_beside_an_opa_elsewhere_would_decide_nothing(tmp_path: Path) -> None:
+    text = "version: 1\npolicies: [.]\nopa: {url: 'https://opa.example.org', token_file: t}\n"
+    assert problems(tmp_path, text) == [
+        "2: `policies`: the OPA at `opa.url` has its own: leave one of the two out",
+    ]
+
+
+def test_an_opa_elsewhere_needs_a_token(tmp_path: Path) -> None:
+    [found] = problems(tmp_path, "version: 1\nopa: {url: 'https://opa.example.org'}\n")
+    assert "token_file" in found

@@ -30,6 +30,7 @@ from hub.errors import (
     to_status,
 )
 from hub.mediation.call import Delivered
+from hub.mediation.consent import Notice
 from hub.mediation.labels import Labels
 from hub.mediation.pdp import Decision
 from tests.support.apps import function, installed, write_app
@@ -326,11 +327,14 @@ async def test_what_a_review_is_told_of_a_result_leaves_out_what_is_taken_off(tm
     assert review["resource"]["function"]["labels"]["confidentiality"] == []
 
 
-async def test_a_notice_for_the_user_is_on_record(tmp_path: Path) -> None:
+async def test_a_notice_for_the_user_is_on_record_and_shown_to_who_watches(tmp_path: Path) -> None:
     pdp = FakePdp(decision(obligations=[{"type": "notify", "message": "Mail went out."}]))
     async with at_desk(tmp_path, pdp) as (hub, _):
-        done = await hub.invoke("target.do")
+        with hub.prompts.watch("alice") as events:
+            done = await hub.invoke("target.do")
+            shown = await anext(events)
         [(_, decision_id, body)] = await hub.rows("notice")
+    assert shown == Notice("alice", done.decision_id, hub.session.id, "target.do", "user", "Mail went out.")
     assert (decision_id, body) == (
         done.decision_id,
         {"message": "Mail went out.", "function": "target.do", "caller": "user"},

@@ -10,7 +10,7 @@ import pytest
 
 from hub.errors import EntityNotFound, QuotaExceeded, RequestInvalid
 from hub.mediation.caller import new_id
-from hub.mediation.consent import Answer, Ended, Outcome, Prompts, Question, ScopeOffer, Yes
+from hub.mediation.consent import Answer, Ended, Notice, Outcome, Prompts, Question, ScopeOffer, Yes
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.request import GrantScope
 from tests.support.desk import answering, until
@@ -146,6 +146,36 @@ async def test_a_watcher_that_does_not_keep_up_is_cut_off_and_the_others_go_on()
             await until(lambda: len(seen) == 600)
         heard = [event async for event in slow]
     assert len(heard) == 1024
+
+
+def notice(user: str = "alice", message: str = "Mail went out.") -> Notice:
+    return Notice(user, "d-1", "s-1", "target.do", "asker", message)
+
+
+async def test_a_notice_reaches_every_watcher_of_its_user_in_order_with_the_questions() -> None:
+    prompts = Prompts()
+    with prompts.watch("alice") as first, prompts.watch("alice") as second, prompts.watch("bob") as other:
+        prompts.notify(notice(user="bob", message="For bob."))
+        prompts.notify(notice())
+        await asked_in(prompts, question(timeout_seconds=0.02))
+        for events in (first, second):
+            assert await anext(events) == notice()
+            assert isinstance(await anext(events), Question)
+        assert await anext(other) == notice(user="bob", message="For bob.")
+    prompts.notify(notice())  # nobody watches
+
+
+async def test_a_flood_of_notices_cuts_no_watcher_off_from_the_questions() -> None:
+    prompts = Prompts()
+    with prompts.watch("alice") as events:
+        for number in range(5000):
+            prompts.notify(notice(message=str(number)))
+        await asked_in(prompts, question(timeout_seconds=0.02))
+        heard = [await anext(events) for _ in range(258)]
+        prompts.notify(notice(message="caught up"))
+        assert await anext(events) == notice(message="caught up")
+    assert heard[:256] == [notice(message=str(number)) for number in range(256)]
+    assert [type(event) for event in heard[256:]] == [Question, Ended]
 
 
 async def test_watchers_are_bounded_and_make_room() -> None:

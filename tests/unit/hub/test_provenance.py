@@ -28,6 +28,11 @@ def user(text: str, value: Any) -> bool:
         ("cafe\u0301 at noon", "CAFÉ"),
         ("\uff42\uff4f\uff42", "bob"),
         ("(bob)", "bob"),
+        ("at Elm Avenue, Springfield.", "Elm Avenue Springfield"),
+        ("at Elm Avenue, Springfield.", "Elm Avenue, Springfield"),
+        ("what is in (notes/*)?", "notes/*"),
+        ("write to '_bob@example.org'.", "_bob@example.org"),
+        ('it says "Hello, Bob!" and no more', "Hello, Bob!"),
         ("bob", "bob"),
         ("Straße", "STRASSE"),
         ("to a and b", ["a", "b"]),
@@ -46,6 +51,17 @@ def test_what_the_user_said_is_the_users(text: str, value: Any) -> None:
         ("write to bob@example.org", "ob@example.org"),
         ("write to bob@example.org", "bob@example.or"),
         ("write to bob", "bobby"),
+        ("write to bob@example.org", "_bob@example.org"),
+        ("write to bob@example.org", "bob@example.org'"),
+        ("write to bob@example.org and no more", "+bob@example.org"),
+        ("erase notes", "notes/*"),
+        ("erase notes", "../notes"),
+        ("erase notes", "~/notes"),
+        ("erase notes/*.old", "notes/*"),
+        ("rm rf notes", "rm -rf notes"),
+        ("erase notes and drafts", "notes/* and drafts"),
+        ("erase (notes", "(notes/"),
+        ("erase notes", "notes\x08\x08"),
         ("write to bob", ""),
         ("write to bob", "  "),
         ("true", True),
@@ -107,5 +123,16 @@ def test_hostile_values_cost_no_more_than_a_moment() -> None:
         evidence.add_result("evil.flood", "a" * 1_000_000, {})
     started = time.perf_counter()
     found = evidence.of({"values": ["a" * (1 + i % 97) for i in range(10_000)]})
+    assert time.perf_counter() - started < 5
+    assert not found["/values"].user
+
+
+def test_values_with_punctuation_cost_no_more_than_a_moment_either() -> None:
+    evidence = Evidence()
+    evidence.add_user_text("a" * 200_000)
+    evidence.add_user_text("a " * 30_000)
+    evidence.add_user_text("." * 200_000)
+    started = time.perf_counter()
+    found = evidence.of({"values": ["a" * (1 + i % 97) + "/" * (1 + i % 7) for i in range(10_000)], "dots": "." * 1000})
     assert time.perf_counter() - started < 5
     assert not found["/values"].user

@@ -11,7 +11,8 @@ import data.spokegate.lib.request
 # title: Covering grants
 # description: >-
 #   The ids of the grants that cover this access request: given by this user to this caller for this function, both apps
-#   as they are now, with at least the labels that the caller carries now, some use left, and in scope.
+#   as they are now, with at least the labels that the caller carries now, nobody new behind the caller, some use left,
+#   and in scope.
 covering contains grant.id if {
 	some grant in input.grants
 	is_string(grant.id)
@@ -20,6 +21,7 @@ covering contains grant.id if {
 	grant.function == input.resource.id
 	same_apps(grant)
 	labels_within(grant.labels)
+	nobody_new(grant)
 	usable(grant)
 	in_scope(grant)
 }
@@ -50,6 +52,21 @@ labels_within(labels) if {
 	}
 	every label in input.context.labels.integrity {
 		label in labels.integrity
+	}
+}
+
+# METADATA
+# title: Nobody new
+# scope: document
+# description: >-
+#   No app has the caller ask that had no part in the request which the person agreed to: else it could use an app that
+#   a person trusts for what they never agreed to. A connection is the spoke's own, whichever of its calls makes it.
+nobody_new(_) if request.connects
+
+nobody_new(grant) if {
+	agreed := object.get(grant, "chain", ["user", grant.caller])
+	every part in input.context.chain {
+		part in agreed
 	}
 }
 

@@ -61,6 +61,29 @@ test_session_covers_an_ask if {
 	spokegate.decision == expected with input as asked([session])
 }
 
+for_another := testing.patched_in_turn(steered, [{"/context/chain": ["user", "helper", "reader"], "/context/hop": 2}])
+
+test_no_grant_covers_what_another_app_has_the_caller_ask[note] if {
+	some note, given in {
+		"once": once,
+		"session": session,
+		"until": until,
+		"with the chain that it was given for": object.union(session, {"chain": ["user", "reader"]}),
+		"for a third one": object.union(session, {"chain": ["user", "other", "reader"]}),
+	}
+	covering(testing.patched(for_another, {"/grants": [given]})) == set()
+}
+
+test_a_grant_covers_those_who_had_a_part_in_its_request_and_fewer if {
+	given := object.union(session, {"chain": ["user", "helper", "reader"]})
+	covering(testing.patched(for_another, {"/grants": [given]})) == {"g2"}
+	covering(asked([given])) == {"g2"}
+}
+
+test_no_grant_covers_a_request_of_nobody if {
+	covering(testing.without(asked([session]), "/context/chain")) == set()
+}
+
 test_the_first_of_several_is_named if {
 	expected := testing.granted([testing.untrusted_control], "g1")
 	spokegate.decision == expected with input as asked([session, once])

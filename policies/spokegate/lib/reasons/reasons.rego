@@ -27,7 +27,7 @@ of(chain, facts) := {
 # description: The text with every `{name}` replaced, in one pass, so that a fact cannot bring in another.
 filled(text, facts) := strings.replace_n(object.union(names, placeholders(facts)), text)
 
-names := placeholders(request.names)
+names := {"{caller}": request.caller, "{function}": request.function, "{app}": request.app}
 
 placeholders(facts) := {placeholder: words(fact) |
 	some name, fact in facts

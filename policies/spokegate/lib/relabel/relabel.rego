@@ -14,7 +14,7 @@ import data.spokegate.settings
 confidentiality contains label if {
 	some given in met
 	given.type == "relabel"
-	some label in given.confidentiality
+	some label in object.get(given, "confidentiality", [])
 }
 
 met contains given if {

@@ -64,10 +64,9 @@ uninfluenced if input.context.labels.integrity == []
 unconfidential if input.context.labels.confidentiality == []
 
 # METADATA
-# title: Names
-# description: Who asks for what from whom, in words, whatever the document holds.
-names := {"caller": caller, "function": function, "app": app}
-
+# title: Caller in words
+# description: Who asks, whatever the document holds.
+# scope: document
 default caller := "an unknown subject"
 
 caller := input.subject.id if {
@@ -79,10 +78,18 @@ caller := "the user" if by_user
 
 caller := "the planner" if by_planner
 
+# METADATA
+# title: Function in words
+# description: What is asked for, whatever the document holds.
+# scope: document
 default function := "an unknown function"
 
 function := input.resource.id if is_string(input.resource.id)
 
+# METADATA
+# title: Serving app in words
+# description: Of whom it is asked, whatever the document holds.
+# scope: document
 default app := "an unknown app"
 
 app := input.resource.app.name if is_string(input.resource.app.name)

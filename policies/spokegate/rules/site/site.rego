@@ -6,6 +6,7 @@
 package spokegate.rules.site
 
 import data.spokegate.lib.reasons
+import data.spokegate.settings
 
 parts := {"deny", "ask", "allow", "obligations", "review_result"}
 
@@ -19,6 +20,21 @@ deny contains reason if {
 	given := data.site[part]
 	not sound(part, given)
 	reason := reasons.of(rego.metadata.chain(), {"part": part})
+}
+
+# METADATA
+# title: Relabelling that is not named
+# description: >-
+#   The site package takes labels off the result of {function}, which is looser than any rule, and its settings do not
+#   name results.relabel in loosen.
+# custom:
+#   code: site.unnamed_relabelling
+deny contains reason if {
+	not settings.relabelling_named
+	some given in data.site.obligations
+	given.type == "relabel"
+	sound_obligation(given)
+	reason := reasons.of(rego.metadata.chain(), {})
 }
 
 # METADATA
@@ -59,6 +75,7 @@ allow contains reason if {
 obligations contains given if {
 	some given in data.site.obligations
 	sound_obligation(given)
+	named(given)
 }
 
 # METADATA
@@ -67,6 +84,10 @@ obligations contains given if {
 default review_result := false
 
 review_result if data.site.review_result == true
+
+named(given) if given.type != "relabel"
+
+named(_) if settings.relabelling_named
 
 as_reason(given) := {
 	"code": given.code,

@@ -127,8 +127,29 @@ test_obligations if {
 
 test_every_kind_of_obligation if {
 	decision := spokegate.decision with input as testing.by_user
-		with data.site.obligations as {replaced, relabelled, notice}
+		with data.site as {"obligations": {replaced, relabelled, notice}, "settings": {"loosen": ["results.relabel"]}}
 	decision == object.union(testing.allowed([testing.user_call]), {"obligations": [relabelled, notice, replaced]})
+}
+
+test_relabelling_that_is_not_named[note] if {
+	some note, settings in {
+		"no settings": {},
+		"nothing loosened": {"loosen": []},
+		"something else loosened": {"loosen": ["results.max_bytes"]},
+	}
+	decision := spokegate.decision with input as testing.by_user
+		with data.site as {"obligations": [relabelled], "settings": settings}
+	decision == testing.denied([{
+		"code": "site.unnamed_relabelling",
+		"message": concat(" ", [
+			"The site package takes labels off the result of archive.find, which is looser than any rule,",
+			"and its settings do not name results.relabel in loosen.",
+		]),
+		"rule": "spokegate.rules.site",
+	}])
+	given := site.obligations with input as testing.by_user
+		with data.site as {"obligations": [relabelled, notice], "settings": settings}
+	given == {notice}
 }
 
 test_obligations_for_the_user if {

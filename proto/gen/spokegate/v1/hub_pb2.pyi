@@ -468,12 +468,15 @@ Global___WatchPromptsRequest: _TypeAlias = WatchPromptsRequest  # noqa: Y015
 
 @_typing.final
 class WatchPromptsResponse(_message.Message):
-    """WatchPromptsResponse is one change to the set of waiting questions."""
+    """WatchPromptsResponse is one change to the set of waiting questions, or a
+    notice.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WAITING_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def waiting(self) -> Global___Prompt:
         """A question that now waits."""
@@ -482,21 +485,69 @@ class WatchPromptsResponse(_message.Message):
     def ended(self) -> Global___PromptEnd:
         """A question that no longer waits."""
 
+    @_builtins.property
+    def notice(self) -> Global___Notice:
+        """What the user is told of a request that was let through. It asks nothing,
+        is shown to who watches at the time, and is in the audit log in any case;
+        a client that reads too slowly gets no notices until it has caught up.
+        """
+
     def __init__(
         self,
         *,
         waiting: Global___Prompt | None = ...,
         ended: Global___PromptEnd | None = ...,
+        notice: Global___Notice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "notice", b"notice", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "event", b"event", "notice", b"notice", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["waiting", "ended"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["waiting", "ended", "notice"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___WatchPromptsResponse: _TypeAlias = WatchPromptsResponse  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """Notice is what the policies want the user to be told of a request. It may
+    repeat what an app said: show it escaped.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """The decision that lets the request through."""
+    session_id: _builtins.str
+    """The session that the request belongs to."""
+    function: _builtins.str
+    """The function asked for: "app.function"; or the host: "host:port"."""
+    caller: _builtins.str
+    """Who asks: "user", or the name of the asking app."""
+    message: _builtins.str
+    """What the user is told."""
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        session_id: _builtins.str = ...,
+        function: _builtins.str = ...,
+        caller: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "decision_id", b"decision_id", "function", b"function", "message", b"message", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class Prompt(_message.Message):
@@ -1144,12 +1195,17 @@ class ExplainDecisionResponse(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
     ASKED_AGAIN_FIELD_NUMBER: _builtins.int
+    NO_WORDS_FIELD_NUMBER: _builtins.int
     input_json: _builtins.str
     """The access request that was decided on, as JSON (opa/schemas/input.json);
     empty when the request failed before one could be built.
     """
     sentence: _builtins.str
     """Who asked what of whom, what was decided, and by what."""
+    no_words: _builtins.str
+    """Why the rules have no titles, descriptions and places, and the inputs are
+    not known; empty when the policies could be read.
+    """
     @_builtins.property
     def record(self) -> _decision_pb2.DecisionRecord:
         """The decision."""
@@ -1175,10 +1231,11 @@ class ExplainDecisionResponse(_message.Message):
         rules: _abc.Iterable[Global___FiredRule] | None = ...,
         inputs: _abc.Iterable[Global___InputFact] | None = ...,
         asked_again: Global___AskedAgain | None = ...,
+        no_words: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "input_json", b"input_json", "inputs", b"inputs", "record", b"record", "rules", b"rules", "sentence", b"sentence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_again", b"asked_again", "input_json", b"input_json", "inputs", b"inputs", "no_words", b"no_words", "record", b"record", "rules", b"rules", "sentence", b"sentence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1187,7 +1244,8 @@ Global___ExplainDecisionResponse: _TypeAlias = ExplainDecisionResponse  # noqa: 
 @_typing.final
 class FiredRule(_message.Message):
     """FiredRule is a rule that took part in a decision, in its own words. Without
-    a title the policies that run now have no rule with its code.
+    a title the policies that run now have no rule with its code, or cannot be
+    read, which no_words of the response says.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -171,7 +171,8 @@ class HubServiceServicer:
 
     def WatchPrompts(self, request, context):
         """WatchPrompts streams the questions that wait for the user's answer, those
-        already waiting first, and each one's end. Ends at the call's deadline.
+        already waiting first, each one's end, and what the policies want the user
+        to be told. Ends at the call's deadline.
         Errors: QUOTA_EXCEEDED when the user has too many watchers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -59,7 +59,8 @@ class HubServiceStub:
     """
     WatchPrompts: _grpc.UnaryStreamMultiCallable[_hub_pb2.WatchPromptsRequest, _hub_pb2.WatchPromptsResponse]
     """WatchPrompts streams the questions that wait for the user's answer, those
-    already waiting first, and each one's end. Ends at the call's deadline.
+    already waiting first, each one's end, and what the policies want the user
+    to be told. Ends at the call's deadline.
     Errors: QUOTA_EXCEEDED when the user has too many watchers.
     """
     AnswerPrompt: _grpc.UnaryUnaryMultiCallable[_hub_pb2.AnswerPromptRequest, _hub_pb2.AnswerPromptResponse]
@@ -137,7 +138,8 @@ class HubServiceAsyncStub(HubServiceStub):
     """
     WatchPrompts: _aio.UnaryStreamMultiCallable[_hub_pb2.WatchPromptsRequest, _hub_pb2.WatchPromptsResponse]  # type: ignore[assignment]
     """WatchPrompts streams the questions that wait for the user's answer, those
-    already waiting first, and each one's end. Ends at the call's deadline.
+    already waiting first, each one's end, and what the policies want the user
+    to be told. Ends at the call's deadline.
     Errors: QUOTA_EXCEEDED when the user has too many watchers.
     """
     AnswerPrompt: _aio.UnaryUnaryMultiCallable[_hub_pb2.AnswerPromptRequest, _hub_pb2.AnswerPromptResponse]  # type: ignore[assignment]
@@ -242,7 +244,8 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_hub_pb2.WatchPromptsResponse], _abc.AsyncIterator[_hub_pb2.WatchPromptsResponse]]:
         """WatchPrompts streams the questions that wait for the user's answer, those
-        already waiting first, and each one's end. Ends at the call's deadline.
+        already waiting first, each one's end, and what the policies want the user
+        to be told. Ends at the call's deadline.
         Errors: QUOTA_EXCEEDED when the user has too many watchers.
         """
 
