@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import importlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -12,17 +13,20 @@ from pathlib import Path
 
 import structlog
 
-from hub.config import Config, EgressConfig
+from hub.config import Config, EgressConfig, ModelConfig
 from hub.deciding import Elsewhere, Own, decider
 from hub.edge.server import EdgeServers, private_directory
 from hub.edge.service import Backend
 from hub.errors import SpokegateError
 from hub.mediation.actions import Limits
 from hub.mediation.consent import Prompts
+from hub.mediation.errands.doors import Doors
 from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.payloads import Payloads
+from hub.model.client import ModelClient, ModelSpec
+from hub.model.key import read_key
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
 from hub.sessions.session import Sessions
@@ -128,6 +132,10 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         egress = _connector(config.egress)
         if config.egress.private_addresses:
             record("egress", f"private addresses let through: {', '.join(config.egress.private_addresses)}")
+        model = await _model(config.model) if config.model is not None else None
+        if model is not None:
+            stack.push_async_callback(model.close)
+            record("model", ", ".join(model.models))
         cgroup = stack.enter_context(delegated()) if footing.level != "none" else Delegation()
         record("cgroup", f"{cgroup.path}: every spoke gets one of its own" if cgroup.path else f"absent: {cgroup.why}")
         supervisor = await stack.enter_async_context(
@@ -156,7 +164,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             audit=audit,
             supervisor=supervisor,
             forwarder=Forwarder(),
-            connector=egress,
+            doors=Doors(connector=egress, model=model),
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
             payloads=payloads,
         )
@@ -221,6 +229,24 @@ def _connector(config: EgressConfig) -> EgressConnector:
         )
     except OSError as error:  # ssl.SSLError too
         raise CertificatesUnusable(f"egress.ca_file: {config.ca_file} holds no usable certificates: {error}") from error
+
+
+async def _model(config: ModelConfig) -> ModelClient:
+    key = read_key(config)
+    # The client takes a second and 20 MB to import: a hub without a model does without.
+    provider = await asyncio.to_thread(importlib.import_module, "hub.model.provider")
+    models = [ModelSpec(**model.model_dump()) for model in config.models]
+    return ModelClient(
+        provider.OpenAIProvider(
+            config.base_url,
+            key,
+            connect_seconds=config.connect_seconds,
+            idle_seconds=config.idle_seconds,
+            by_proxy=not config.on_this_machine,
+        ),
+        models,
+        retries=config.retries,
+    )
 
 
 async def _footing(config: Config, unsafe_no_sandbox: bool) -> Footing:

@@ -16,8 +16,10 @@ The tree::
     │   ├── PdpUnavailable
     │   ├── AuditUnavailable
     │   ├── SpokeUnavailable
-    │   └── HostUnavailable           egress: cannot be reached, or may not be
+    │   ├── HostUnavailable           egress: cannot be reached, or may not be
+    │   └── ModelUnavailable          no model, or its provider did not answer
     ├── DecisionInvalid               the policies' answer is undefined or not of the contract
+    ├── PlanInvalid                   the model made no plan that could be used
     ├── QuotaExceeded                 size, rate, hops, calls
     ├── AppFailed                     the target app failed or broke the protocol
     ├── DeadlineExceeded              the call took too long
@@ -110,6 +112,14 @@ class HostUnavailable(Unavailable):
     """A host outside cannot be resolved or connected to, is at an address that is not public, or broke off."""
 
 
+class ModelUnavailable(Unavailable):
+    """The hub has no model, or its provider did not answer, or refused."""
+
+
+class PlanInvalid(SpokegateError):
+    """The model made no plan that could be used, asked twice."""
+
+
 class DecisionInvalid(SpokegateError):
     """The policies' answer is undefined or not of the contract."""
 
@@ -178,6 +188,12 @@ ERROR_TABLE: dict[type[SpokegateError], Outside] = {
     ),
     HostUnavailable: Outside(
         StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_HOST_UNAVAILABLE, "The host is not available."
+    ),
+    ModelUnavailable: Outside(
+        StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE, "The model is not available."
+    ),
+    PlanInvalid: Outside(
+        StatusCode.INTERNAL, ErrorReason.ERROR_REASON_PLAN_INVALID, "No plan could be made for this wish."
     ),
     DecisionInvalid: Outside(
         StatusCode.INTERNAL, ErrorReason.ERROR_REASON_DECISION_INVALID, "The policies gave no valid decision."

@@ -52,6 +52,11 @@ RULES: dict[str, Rule] = {
     "RevokeGrant": _QUICK,
     "ListDecisions": _QUICK,
     "ExplainDecision": _QUICK,
+    "SetUserData": _QUICK,
+    "ListUserData": _QUICK,
+    "DeleteUserData": _QUICK,
+    "ExportMemory": Rule(default_seconds=30.0),
+    "ForgetMemory": _QUICK,
 }
 
 # Served by grpc's own packages, to anyone who can connect: they say what the server offers and whether it is well.

@@ -166,6 +166,37 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
         """Say why a decision was what it was, and what would have changed it."""
         return convert.explanation(await self._backend.explainer.explain(self._user, request.decision_id))
 
+    async def SetUserData(  # noqa: N802
+        self, request: hub_pb2.SetUserDataRequest, context: Any
+    ) -> hub_pb2.SetUserDataResponse:
+        """Refuse: this hub keeps none."""
+        raise Unimplemented("SetUserData")
+
+    async def ListUserData(  # noqa: N802
+        self, request: hub_pb2.ListUserDataRequest, context: Any
+    ) -> hub_pb2.ListUserDataResponse:
+        """Refuse: this hub keeps none."""
+        raise Unimplemented("ListUserData")
+
+    async def DeleteUserData(  # noqa: N802
+        self, request: hub_pb2.DeleteUserDataRequest, context: Any
+    ) -> hub_pb2.DeleteUserDataResponse:
+        """Refuse: this hub keeps none."""
+        raise Unimplemented("DeleteUserData")
+
+    async def ForgetMemory(  # noqa: N802
+        self, request: hub_pb2.ForgetMemoryRequest, context: Any
+    ) -> hub_pb2.ForgetMemoryResponse:
+        """Refuse: this hub keeps none."""
+        raise Unimplemented("ForgetMemory")
+
+    async def ExportMemory(  # noqa: N802
+        self, request: hub_pb2.ExportMemoryRequest, context: Any
+    ) -> AsyncIterator[hub_pb2.ExportMemoryResponse]:
+        """Refuse: this hub keeps none."""
+        raise Unimplemented("ExportMemory")
+        yield  # makes this an async generator, as a streaming handler is
+
 
 def _with_time_to_answer(seconds: float) -> float:
     """Return how long a call may take so that its caller still hears that it took too long, and the decision id."""

@@ -25,10 +25,12 @@ from hub.mediation.actions import Limits
 from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.consent import Prompts, Question, Yes
+from hub.mediation.errands.doors import Doors
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
+from hub.model.client import ModelClient
 from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.proxy import Connects
 from hub.spokes.forwarder import Forwarder
@@ -161,6 +163,7 @@ async def desk(
     pdp: FakePdp | None = None,
     connector: EgressConnector | None = None,
     location: Path | str | None = None,
+    model: ModelClient | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
@@ -182,7 +185,7 @@ async def desk(
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
-            connector=connector or EgressConnector(),
+            doors=Doors(connector=connector or EgressConnector(), model=model),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))

@@ -19,7 +19,17 @@ from spokegate.v1 import decision_pb2, hub_pb2, hub_pb2_grpc
 
 from hub.app import Hub, serve
 from hub.client import Answer, HubClient, HubError, Session
-from hub.config import PROJECT_ROOT, AppConfig, AuditConfig, ClientConfig, Config, EgressConfig, LimitsConfig, OpaConfig
+from hub.config import (
+    PROJECT_ROOT,
+    AppConfig,
+    AuditConfig,
+    ClientConfig,
+    Config,
+    EgressConfig,
+    LimitsConfig,
+    ModelConfig,
+    OpaConfig,
+)
 from hub.spokes.supervisor import SpokeKey
 from tests.support.apps import APPS
 
@@ -141,6 +151,7 @@ def configured(
     users: Iterable[str] = ("alice",),
     audit: AuditConfig | None = None,
     egress: EgressConfig = EgressConfig(),  # noqa: B008 - frozen
+    model: ModelConfig | None = None,
     opa: OpaConfig | None = None,
     name: str = "hub",
     database: str | None = None,
@@ -157,6 +168,7 @@ def configured(
         clients=tuple(ClientConfig(user=user, socket=f"{user}.sock") for user in users),
         audit=audit or AuditConfig(),
         egress=egress,
+        model=model,
         opa=opa,
         limits=LimitsConfig(**{"call_seconds": 20.0, "prompt_seconds": 5.0, "decision_seconds": 5.0, **limits}),
     )

@@ -188,7 +188,7 @@ unsound := {
 	"a list": {"given": [], "problem": "settings: not an object"},
 	"a group that is not known": {
 		"given": {"budget": {}},
-		"problem": "budget: no such setting; there are budgets, loosen, modes, prompts, rate, results",
+		"problem": "budget: no such setting; there are budgets, loosen, models, modes, prompts, rate, results",
 	},
 	"a group in words": {"given": {"budgets": "none"}, "problem": "budgets: not an object"},
 	"modes in words": {"given": {"modes": "log-only"}, "problem": "modes: not an object"},
@@ -230,6 +230,9 @@ unsound := {
 			"budgets.max_function_calls",
 			"budgets.max_hops",
 			"budgets.max_session_calls",
+			"models.max_app_tokens",
+			"models.max_session_tokens",
+			"models.max_user_tokens",
 			"prompts.max_session_prompts",
 			"prompts.max_until_seconds",
 			"rate.max_function_calls_per_minute",

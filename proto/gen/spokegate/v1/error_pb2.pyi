@@ -72,6 +72,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A host outside cannot be reached, is at an address that is not public, or
     broke off; the three cannot be told apart (UNAVAILABLE).
     """
+    ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 20
+    """The hub has no model, or its provider did not answer, or not in time, or
+    refused; its own text is never part of the status (UNAVAILABLE).
+    """
+    ERROR_REASON_PLAN_INVALID: _ErrorReason.ValueType  # 21
+    """The model made no plan that could be used, asked twice (INTERNAL)."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says what kind of refusal or failure happened. It travels as the
@@ -131,4 +137,10 @@ ERROR_REASON_HOST_UNAVAILABLE: ErrorReason.ValueType  # 19
 """A host outside cannot be reached, is at an address that is not public, or
 broke off; the three cannot be told apart (UNAVAILABLE).
 """
+ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 20
+"""The hub has no model, or its provider did not answer, or not in time, or
+refused; its own text is never part of the status (UNAVAILABLE).
+"""
+ERROR_REASON_PLAN_INVALID: ErrorReason.ValueType  # 21
+"""The model made no plan that could be used, asked twice (INTERNAL)."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -10,6 +10,8 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from spokegate.v1 import decision_pb2 as _decision_pb2
+from spokegate.v1 import error_pb2 as _error_pb2
+from spokegate.v1 import memory_pb2 as _memory_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +22,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _StepState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_STATE_UNSPECIFIED: _StepState.ValueType  # 0
+    """Not known."""
+    STEP_STATE_BEGUN: _StepState.ValueType  # 1
+    """It has begun."""
+    STEP_STATE_DONE: _StepState.ValueType  # 2
+    """It is done."""
+    STEP_STATE_REFUSED: _StepState.ValueType  # 3
+    """The policies or a person refused it."""
+    STEP_STATE_FAILED: _StepState.ValueType  # 4
+    """It failed."""
+
+class StepState(_StepState, metaclass=_StepStateEnumTypeWrapper):
+    """StepState says what a step is at."""
+
+STEP_STATE_UNSPECIFIED: StepState.ValueType  # 0
+"""Not known."""
+STEP_STATE_BEGUN: StepState.ValueType  # 1
+"""It has begun."""
+STEP_STATE_DONE: StepState.ValueType  # 2
+"""It is done."""
+STEP_STATE_REFUSED: StepState.ValueType  # 3
+"""The policies or a person refused it."""
+STEP_STATE_FAILED: StepState.ValueType  # 4
+"""It failed."""
+Global___StepState: _TypeAlias = StepState  # noqa: Y015
 
 class _PromptOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -169,25 +203,181 @@ class ConverseResponse(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """A piece of text for the user."""
-    final: _builtins.str
-    """The whole answer; the last event."""
+    @_builtins.property
+    def final(self) -> Global___ConverseEnd:
+        """The whole answer; the last event."""
+
+    @_builtins.property
+    def plan(self) -> Global___Plan:
+        """What is going to be done; again when a refusal leads to another plan."""
+
+    @_builtins.property
+    def step(self) -> Global___StepChange:
+        """A step of the plan has begun or ended."""
+
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
-        final: _builtins.str = ...,
+        final: Global___ConverseEnd | None = ...,
+        plan: Global___Plan | None = ...,
+        step: Global___StepChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "final", b"final", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "final", b"final", "plan", b"plan", "step", b"step", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "final", b"final", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "final", b"final", "plan", b"plan", "step", b"step", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["text", "final"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["text", "final", "plan", "step"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___ConverseResponse: _TypeAlias = ConverseResponse  # noqa: Y015
+
+@_typing.final
+class ConverseEnd(_message.Message):
+    """ConverseEnd is the end of an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    MODEL_CALLS_FIELD_NUMBER: _builtins.int
+    PROMPTS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The whole answer."""
+    model_calls: _builtins.int
+    """Calls of the model that it took."""
+    prompts: _builtins.int
+    """Prompts that were shown for it."""
+    tokens: _builtins.int
+    """Tokens of all prompts and answers, as the provider counts them."""
+    @_builtins.property
+    def labels(self) -> _decision_pb2.Labels:
+        """The labels that the answer carries."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        model_calls: _builtins.int = ...,
+        prompts: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        labels: _decision_pb2.Labels | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "model_calls", b"model_calls", "prompts", b"prompts", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConverseEnd: _TypeAlias = ConverseEnd  # noqa: Y015
+
+@_typing.final
+class Plan(_message.Message):
+    """Plan is what is going to be done for a wish, made from the user's words and
+    the catalogue alone. Without steps, the assistant answers by itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]:
+        """The steps."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___PlanStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Plan: _TypeAlias = Plan  # noqa: Y015
+
+@_typing.final
+class PlanStep(_message.Message):
+    """PlanStep is one step of a plan: what one app is to do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    APP_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    step_id: _builtins.str
+    """Identifies the step within the plan: "1", "2", …"""
+    app: _builtins.str
+    """The app."""
+    task: _builtins.str
+    """What it is to do, for the person."""
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The functions that are expected to be called for it: "app.function"."""
+
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The steps whose outcome it needs."""
+
+    def __init__(
+        self,
+        *,
+        step_id: _builtins.str = ...,
+        app: _builtins.str = ...,
+        task: _builtins.str = ...,
+        functions: _abc.Iterable[_builtins.str] | None = ...,
+        needs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "functions", b"functions", "needs", b"needs", "step_id", b"step_id", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanStep: _TypeAlias = PlanStep  # noqa: Y015
+
+@_typing.final
+class StepChange(_message.Message):
+    """StepChange says that a step has begun or ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    step_id: _builtins.str
+    """The step."""
+    state: Global___StepState.ValueType
+    """What it is at."""
+    reason: _error_pb2.ErrorReason.ValueType
+    """The kind of error, where it failed or was refused."""
+    decision_id: _builtins.str
+    """The decision, where it was refused."""
+    def __init__(
+        self,
+        *,
+        step_id: _builtins.str = ...,
+        state: Global___StepState.ValueType = ...,
+        reason: _error_pb2.ErrorReason.ValueType = ...,
+        decision_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "reason", b"reason", "state", b"state", "step_id", b"step_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepChange: _TypeAlias = StepChange  # noqa: Y015
 
 @_typing.final
 class InvokeRequest(_message.Message):
@@ -1201,3 +1391,278 @@ class DecisiveChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecisiveChange: _TypeAlias = DecisiveChange  # noqa: Y015
+
+@_typing.final
+class UserAttribute(_message.Message):
+    """UserAttribute is something about the user that apps may ask for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_JSON_FIELD_NUMBER: _builtins.int
+    CONFIDENTIALITY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name: "email", "birth_date"; lower case, digits and underscores."""
+    value_json: _builtins.str
+    """The value, as JSON; at most 16 KiB."""
+    @_builtins.property
+    def confidentiality(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Confidentiality tags that the value carries."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value_json: _builtins.str = ...,
+        confidentiality: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidentiality", b"confidentiality", "name", b"name", "value_json", b"value_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserAttribute: _TypeAlias = UserAttribute  # noqa: Y015
+
+@_typing.final
+class SetUserDataRequest(_message.Message):
+    """SetUserDataRequest carries the attribute as it is to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attribute(self) -> Global___UserAttribute:
+        """The attribute."""
+
+    def __init__(
+        self,
+        *,
+        attribute: Global___UserAttribute | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetUserDataRequest: _TypeAlias = SetUserDataRequest  # noqa: Y015
+
+@_typing.final
+class SetUserDataResponse(_message.Message):
+    """SetUserDataResponse says that it is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetUserDataResponse: _TypeAlias = SetUserDataResponse  # noqa: Y015
+
+@_typing.final
+class ListUserDataRequest(_message.Message):
+    """ListUserDataRequest asks for the user's attributes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUserDataRequest: _TypeAlias = ListUserDataRequest  # noqa: Y015
+
+@_typing.final
+class ListUserDataResponse(_message.Message):
+    """ListUserDataResponse carries the user's attributes, by name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserAttribute]:
+        """The attributes."""
+
+    def __init__(
+        self,
+        *,
+        attributes: _abc.Iterable[Global___UserAttribute] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUserDataResponse: _TypeAlias = ListUserDataResponse  # noqa: Y015
+
+@_typing.final
+class DeleteUserDataRequest(_message.Message):
+    """DeleteUserDataRequest names the attribute to remove."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteUserDataRequest: _TypeAlias = DeleteUserDataRequest  # noqa: Y015
+
+@_typing.final
+class DeleteUserDataResponse(_message.Message):
+    """DeleteUserDataResponse says that it is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteUserDataResponse: _TypeAlias = DeleteUserDataResponse  # noqa: Y015
+
+@_typing.final
+class ExportMemoryRequest(_message.Message):
+    """ExportMemoryRequest says whose memory to give."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """Only that of this app, or "hub" for the hub's own; empty for all."""
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportMemoryRequest: _TypeAlias = ExportMemoryRequest  # noqa: Y015
+
+@_typing.final
+class ExportMemoryResponse(_message.Message):
+    """ExportMemoryResponse is one thing that is remembered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    STORE_TIME_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """Who remembers it: an app, or "hub"."""
+    summary: _builtins.str
+    """The summary of earlier turns."""
+    @_builtins.property
+    def entry(self) -> _memory_pb2.MemoryEntry:
+        """An entry."""
+
+    @_builtins.property
+    def turn(self) -> _memory_pb2.MemoryTurn:
+        """A turn of the history."""
+
+    @_builtins.property
+    def labels(self) -> _decision_pb2.Labels:
+        """The labels that it carries."""
+
+    @_builtins.property
+    def store_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was stored."""
+
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+        entry: _memory_pb2.MemoryEntry | None = ...,
+        turn: _memory_pb2.MemoryTurn | None = ...,
+        summary: _builtins.str = ...,
+        labels: _decision_pb2.Labels | None = ...,
+        store_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "labels", b"labels", "store_time", b"store_time", "summary", b"summary", "turn", b"turn", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "entry", b"entry", "labels", b"labels", "store_time", b"store_time", "summary", b"summary", "turn", b"turn", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["entry", "turn", "summary"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___ExportMemoryResponse: _TypeAlias = ExportMemoryResponse  # noqa: Y015
+
+@_typing.final
+class ForgetMemoryRequest(_message.Message):
+    """ForgetMemoryRequest says what to forget."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """Only what this app remembers, or "hub" for the hub's own; empty for all."""
+    key: _builtins.str
+    """Only the entry under this key; with an app."""
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetMemoryRequest: _TypeAlias = ForgetMemoryRequest  # noqa: Y015
+
+@_typing.final
+class ForgetMemoryResponse(_message.Message):
+    """ForgetMemoryResponse says that it is forgotten."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORGOTTEN_FIELD_NUMBER: _builtins.int
+    forgotten: _builtins.int
+    """How many entries, turns and summaries there were."""
+    def __init__(
+        self,
+        *,
+        forgotten: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forgotten", b"forgotten"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetMemoryResponse: _TypeAlias = ForgetMemoryResponse  # noqa: Y015

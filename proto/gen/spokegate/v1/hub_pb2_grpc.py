@@ -99,6 +99,31 @@ class HubServiceStub:
                 request_serializer=spokegate_dot_v1_dot_hub__pb2.ExplainDecisionRequest.SerializeToString,
                 response_deserializer=spokegate_dot_v1_dot_hub__pb2.ExplainDecisionResponse.FromString,
                 _registered_method=True)
+        self.SetUserData = channel.unary_unary(
+                '/spokegate.v1.HubService/SetUserData',
+                request_serializer=spokegate_dot_v1_dot_hub__pb2.SetUserDataRequest.SerializeToString,
+                response_deserializer=spokegate_dot_v1_dot_hub__pb2.SetUserDataResponse.FromString,
+                _registered_method=True)
+        self.ListUserData = channel.unary_unary(
+                '/spokegate.v1.HubService/ListUserData',
+                request_serializer=spokegate_dot_v1_dot_hub__pb2.ListUserDataRequest.SerializeToString,
+                response_deserializer=spokegate_dot_v1_dot_hub__pb2.ListUserDataResponse.FromString,
+                _registered_method=True)
+        self.DeleteUserData = channel.unary_unary(
+                '/spokegate.v1.HubService/DeleteUserData',
+                request_serializer=spokegate_dot_v1_dot_hub__pb2.DeleteUserDataRequest.SerializeToString,
+                response_deserializer=spokegate_dot_v1_dot_hub__pb2.DeleteUserDataResponse.FromString,
+                _registered_method=True)
+        self.ExportMemory = channel.unary_stream(
+                '/spokegate.v1.HubService/ExportMemory',
+                request_serializer=spokegate_dot_v1_dot_hub__pb2.ExportMemoryRequest.SerializeToString,
+                response_deserializer=spokegate_dot_v1_dot_hub__pb2.ExportMemoryResponse.FromString,
+                _registered_method=True)
+        self.ForgetMemory = channel.unary_unary(
+                '/spokegate.v1.HubService/ForgetMemory',
+                request_serializer=spokegate_dot_v1_dot_hub__pb2.ForgetMemoryRequest.SerializeToString,
+                response_deserializer=spokegate_dot_v1_dot_hub__pb2.ForgetMemoryResponse.FromString,
+                _registered_method=True)
 
 
 class HubServiceServicer:
@@ -127,8 +152,10 @@ class HubServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Converse(self, request, context):
-        """Converse answers a wish in the user's own words: plan, steps, prompts, text.
-        Errors: UNIMPLEMENTED until the hub has a planner.
+        """Converse answers a wish in the user's own words: plan, steps, text. Its
+        prompts come over WatchPrompts. Cancelling it cancels all that it started.
+        Errors: MODEL_UNAVAILABLE, PLAN_INVALID, QUOTA_EXCEEDED while another wish
+        of the session is being answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -209,6 +236,44 @@ class HubServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetUserData(self, request, context):
+        """SetUserData sets one attribute of the user. Idempotent.
+        Errors: REQUEST_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUserData(self, request, context):
+        """ListUserData lists the user's attributes, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUserData(self, request, context):
+        """DeleteUserData removes one attribute of the user.
+        Errors: ENTITY_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportMemory(self, request, context):
+        """ExportMemory gives what is remembered of the user: all of it, or of one app.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetMemory(self, request, context):
+        """ForgetMemory removes what is remembered of the user: all of it, or of one
+        app, or one entry. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HubServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -271,6 +336,31 @@ def add_HubServiceServicer_to_server(servicer, server):
                     servicer.ExplainDecision,
                     request_deserializer=spokegate_dot_v1_dot_hub__pb2.ExplainDecisionRequest.FromString,
                     response_serializer=spokegate_dot_v1_dot_hub__pb2.ExplainDecisionResponse.SerializeToString,
+            ),
+            'SetUserData': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUserData,
+                    request_deserializer=spokegate_dot_v1_dot_hub__pb2.SetUserDataRequest.FromString,
+                    response_serializer=spokegate_dot_v1_dot_hub__pb2.SetUserDataResponse.SerializeToString,
+            ),
+            'ListUserData': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUserData,
+                    request_deserializer=spokegate_dot_v1_dot_hub__pb2.ListUserDataRequest.FromString,
+                    response_serializer=spokegate_dot_v1_dot_hub__pb2.ListUserDataResponse.SerializeToString,
+            ),
+            'DeleteUserData': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUserData,
+                    request_deserializer=spokegate_dot_v1_dot_hub__pb2.DeleteUserDataRequest.FromString,
+                    response_serializer=spokegate_dot_v1_dot_hub__pb2.DeleteUserDataResponse.SerializeToString,
+            ),
+            'ExportMemory': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportMemory,
+                    request_deserializer=spokegate_dot_v1_dot_hub__pb2.ExportMemoryRequest.FromString,
+                    response_serializer=spokegate_dot_v1_dot_hub__pb2.ExportMemoryResponse.SerializeToString,
+            ),
+            'ForgetMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetMemory,
+                    request_deserializer=spokegate_dot_v1_dot_hub__pb2.ForgetMemoryRequest.FromString,
+                    response_serializer=spokegate_dot_v1_dot_hub__pb2.ForgetMemoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -602,6 +692,141 @@ class HubService:
             '/spokegate.v1.HubService/ExplainDecision',
             spokegate_dot_v1_dot_hub__pb2.ExplainDecisionRequest.SerializeToString,
             spokegate_dot_v1_dot_hub__pb2.ExplainDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUserData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spokegate.v1.HubService/SetUserData',
+            spokegate_dot_v1_dot_hub__pb2.SetUserDataRequest.SerializeToString,
+            spokegate_dot_v1_dot_hub__pb2.SetUserDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUserData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spokegate.v1.HubService/ListUserData',
+            spokegate_dot_v1_dot_hub__pb2.ListUserDataRequest.SerializeToString,
+            spokegate_dot_v1_dot_hub__pb2.ListUserDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUserData(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spokegate.v1.HubService/DeleteUserData',
+            spokegate_dot_v1_dot_hub__pb2.DeleteUserDataRequest.SerializeToString,
+            spokegate_dot_v1_dot_hub__pb2.DeleteUserDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/spokegate.v1.HubService/ExportMemory',
+            spokegate_dot_v1_dot_hub__pb2.ExportMemoryRequest.SerializeToString,
+            spokegate_dot_v1_dot_hub__pb2.ExportMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/spokegate.v1.HubService/ForgetMemory',
+            spokegate_dot_v1_dot_hub__pb2.ForgetMemoryRequest.SerializeToString,
+            spokegate_dot_v1_dot_hub__pb2.ForgetMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

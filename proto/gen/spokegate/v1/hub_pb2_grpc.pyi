@@ -48,8 +48,10 @@ class HubServiceStub:
     Errors: ENTITY_NOT_FOUND.
     """
     Converse: _grpc.UnaryStreamMultiCallable[_hub_pb2.ConverseRequest, _hub_pb2.ConverseResponse]
-    """Converse answers a wish in the user's own words: plan, steps, prompts, text.
-    Errors: UNIMPLEMENTED until the hub has a planner.
+    """Converse answers a wish in the user's own words: plan, steps, text. Its
+    prompts come over WatchPrompts. Cancelling it cancels all that it started.
+    Errors: MODEL_UNAVAILABLE, PLAN_INVALID, QUOTA_EXCEEDED while another wish
+    of the session is being answered.
     """
     Invoke: _grpc.UnaryUnaryMultiCallable[_hub_pb2.InvokeRequest, _hub_pb2.InvokeResponse]
     """Invoke calls one function as the user. Not idempotent.
@@ -88,6 +90,22 @@ class HubServiceStub:
     that run now what single change would have changed it.
     Errors: ENTITY_NOT_FOUND.
     """
+    SetUserData: _grpc.UnaryUnaryMultiCallable[_hub_pb2.SetUserDataRequest, _hub_pb2.SetUserDataResponse]
+    """SetUserData sets one attribute of the user. Idempotent.
+    Errors: REQUEST_INVALID.
+    """
+    ListUserData: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ListUserDataRequest, _hub_pb2.ListUserDataResponse]
+    """ListUserData lists the user's attributes, by name."""
+    DeleteUserData: _grpc.UnaryUnaryMultiCallable[_hub_pb2.DeleteUserDataRequest, _hub_pb2.DeleteUserDataResponse]
+    """DeleteUserData removes one attribute of the user.
+    Errors: ENTITY_NOT_FOUND.
+    """
+    ExportMemory: _grpc.UnaryStreamMultiCallable[_hub_pb2.ExportMemoryRequest, _hub_pb2.ExportMemoryResponse]
+    """ExportMemory gives what is remembered of the user: all of it, or of one app."""
+    ForgetMemory: _grpc.UnaryUnaryMultiCallable[_hub_pb2.ForgetMemoryRequest, _hub_pb2.ForgetMemoryResponse]
+    """ForgetMemory removes what is remembered of the user: all of it, or of one
+    app, or one entry. Idempotent.
+    """
 
 @_typing.type_check_only
 class HubServiceAsyncStub(HubServiceStub):
@@ -109,8 +127,10 @@ class HubServiceAsyncStub(HubServiceStub):
     Errors: ENTITY_NOT_FOUND.
     """
     Converse: _aio.UnaryStreamMultiCallable[_hub_pb2.ConverseRequest, _hub_pb2.ConverseResponse]  # type: ignore[assignment]
-    """Converse answers a wish in the user's own words: plan, steps, prompts, text.
-    Errors: UNIMPLEMENTED until the hub has a planner.
+    """Converse answers a wish in the user's own words: plan, steps, text. Its
+    prompts come over WatchPrompts. Cancelling it cancels all that it started.
+    Errors: MODEL_UNAVAILABLE, PLAN_INVALID, QUOTA_EXCEEDED while another wish
+    of the session is being answered.
     """
     Invoke: _aio.UnaryUnaryMultiCallable[_hub_pb2.InvokeRequest, _hub_pb2.InvokeResponse]  # type: ignore[assignment]
     """Invoke calls one function as the user. Not idempotent.
@@ -149,6 +169,22 @@ class HubServiceAsyncStub(HubServiceStub):
     that run now what single change would have changed it.
     Errors: ENTITY_NOT_FOUND.
     """
+    SetUserData: _aio.UnaryUnaryMultiCallable[_hub_pb2.SetUserDataRequest, _hub_pb2.SetUserDataResponse]  # type: ignore[assignment]
+    """SetUserData sets one attribute of the user. Idempotent.
+    Errors: REQUEST_INVALID.
+    """
+    ListUserData: _aio.UnaryUnaryMultiCallable[_hub_pb2.ListUserDataRequest, _hub_pb2.ListUserDataResponse]  # type: ignore[assignment]
+    """ListUserData lists the user's attributes, by name."""
+    DeleteUserData: _aio.UnaryUnaryMultiCallable[_hub_pb2.DeleteUserDataRequest, _hub_pb2.DeleteUserDataResponse]  # type: ignore[assignment]
+    """DeleteUserData removes one attribute of the user.
+    Errors: ENTITY_NOT_FOUND.
+    """
+    ExportMemory: _aio.UnaryStreamMultiCallable[_hub_pb2.ExportMemoryRequest, _hub_pb2.ExportMemoryResponse]  # type: ignore[assignment]
+    """ExportMemory gives what is remembered of the user: all of it, or of one app."""
+    ForgetMemory: _aio.UnaryUnaryMultiCallable[_hub_pb2.ForgetMemoryRequest, _hub_pb2.ForgetMemoryResponse]  # type: ignore[assignment]
+    """ForgetMemory removes what is remembered of the user: all of it, or of one
+    app, or one entry. Idempotent.
+    """
 
 class HubServiceServicer(metaclass=_abc_1.ABCMeta):
     """HubService is the hub's surface for clients: command line, consoles and
@@ -185,8 +221,10 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hub_pb2.ConverseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_hub_pb2.ConverseResponse], _abc.AsyncIterator[_hub_pb2.ConverseResponse]]:
-        """Converse answers a wish in the user's own words: plan, steps, prompts, text.
-        Errors: UNIMPLEMENTED until the hub has a planner.
+        """Converse answers a wish in the user's own words: plan, steps, text. Its
+        prompts come over WatchPrompts. Cancelling it cancels all that it started.
+        Errors: MODEL_UNAVAILABLE, PLAN_INVALID, QUOTA_EXCEEDED while another wish
+        of the session is being answered.
         """
 
     @_abc_1.abstractmethod
@@ -278,6 +316,52 @@ class HubServiceServicer(metaclass=_abc_1.ABCMeta):
         """ExplainDecision says why a decision was what it was, and asks the policies
         that run now what single change would have changed it.
         Errors: ENTITY_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def SetUserData(
+        self,
+        request: _hub_pb2.SetUserDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hub_pb2.SetUserDataResponse, _abc.Awaitable[_hub_pb2.SetUserDataResponse]]:
+        """SetUserData sets one attribute of the user. Idempotent.
+        Errors: REQUEST_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUserData(
+        self,
+        request: _hub_pb2.ListUserDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hub_pb2.ListUserDataResponse, _abc.Awaitable[_hub_pb2.ListUserDataResponse]]:
+        """ListUserData lists the user's attributes, by name."""
+
+    @_abc_1.abstractmethod
+    def DeleteUserData(
+        self,
+        request: _hub_pb2.DeleteUserDataRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hub_pb2.DeleteUserDataResponse, _abc.Awaitable[_hub_pb2.DeleteUserDataResponse]]:
+        """DeleteUserData removes one attribute of the user.
+        Errors: ENTITY_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportMemory(
+        self,
+        request: _hub_pb2.ExportMemoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_hub_pb2.ExportMemoryResponse], _abc.AsyncIterator[_hub_pb2.ExportMemoryResponse]]:
+        """ExportMemory gives what is remembered of the user: all of it, or of one app."""
+
+    @_abc_1.abstractmethod
+    def ForgetMemory(
+        self,
+        request: _hub_pb2.ForgetMemoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hub_pb2.ForgetMemoryResponse, _abc.Awaitable[_hub_pb2.ForgetMemoryResponse]]:
+        """ForgetMemory removes what is remembered of the user: all of it, or of one
+        app, or one entry. Idempotent.
         """
 
 def add_HubServiceServicer_to_server(servicer: HubServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

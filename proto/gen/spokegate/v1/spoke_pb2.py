@@ -23,59 +23,72 @@ _sym_db = _symbol_database.Default()
 
 
 from spokegate.v1 import error_pb2 as spokegate_dot_v1_dot_error__pb2
+from spokegate.v1 import memory_pb2 as spokegate_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18spokegate/v1/spoke.proto\x12\x0cspokegate.v1\x1a\x18spokegate/v1/error.proto\"\x8d\x01\n\nRunRequest\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.spokegate.v1.StartH\x00\x12&\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x14.spokegate.v1.AnswerH\x00\x12(\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.spokegate.v1.RefusalH\x00\x42\x07\n\x05\x66rame\"\x8c\x01\n\x0bRunResponse\x12 \n\x03\x61sk\x18\x01 \x01(\x0b\x32\x11.spokegate.v1.AskH\x00\x12*\n\x08progress\x18\x02 \x01(\x0b\x32\x16.spokegate.v1.ProgressH\x00\x12&\n\x06result\x18\x03 \x01(\x0b\x32\x14.spokegate.v1.ResultH\x00\x42\x07\n\x05\x66rame\"E\n\x05Start\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\t\x12\x12\n\nask_window\x18\x03 \x01(\r\"\xa3\x02\n\x03\x41sk\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\r\x12\'\n\x05probe\x18\x02 \x01(\x0b\x32\x16.spokegate.v1.ProbeAskH\x00\x12)\n\x06invoke\x18\x03 \x01(\x0b\x32\x17.spokegate.v1.InvokeAskH\x00\x12-\n\x08generate\x18\x04 \x01(\x0b\x32\x19.spokegate.v1.GenerateAskH\x00\x12-\n\x08remember\x18\x05 \x01(\x0b\x32\x19.spokegate.v1.RememberAskH\x00\x12)\n\x06recall\x18\x06 \x01(\x0b\x32\x17.spokegate.v1.RecallAskH\x00\x12\'\n\x05\x66\x65tch\x18\x07 \x01(\x0b\x32\x16.spokegate.v1.FetchAskH\x00\x42\x06\n\x04kind\"\n\n\x08ProbeAsk\"5\n\tInvokeAsk\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\t\"#\n\x0bGenerateAsk\x12\x14\n\x0crequest_json\x18\x01 \x01(\t\".\n\x0bRememberAsk\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\nvalue_json\x18\x02 \x01(\t\"\x18\n\tRecallAsk\x12\x0b\n\x03key\x18\x01 \x01(\t\"\xd5\x01\n\x08\x46\x65tchAsk\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x34\n\x07headers\x18\x03 \x03(\x0b\x32#.spokegate.v1.FetchAsk.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x1a\n\x12max_response_bytes\x18\x05 \x01(\r\x12\x1c\n\x14timeout_milliseconds\x18\x06 \x01(\r\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x01\n\x06\x41nswer\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\r\x12*\n\x05probe\x18\x02 \x01(\x0b\x32\x19.spokegate.v1.ProbeAnswerH\x00\x12,\n\x06invoke\x18\x03 \x01(\x0b\x32\x1a.spokegate.v1.InvokeAnswerH\x00\x12*\n\x05\x66\x65tch\x18\x04 \x01(\x0b\x32\x19.spokegate.v1.FetchAnswerH\x00\x42\x06\n\x04kind\">\n\x0bProbeAnswer\x12/\n\tfunctions\x18\x01 \x03(\x0b\x32\x1c.spokegate.v1.ProbedFunction\"n\n\x0eProbedFunction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1d\n\x15\x61rguments_schema_json\x18\x03 \x01(\t\x12\x1a\n\x12result_schema_json\x18\x04 \x01(\t\"#\n\x0cInvokeAnswer\x12\x13\n\x0bresult_json\x18\x01 \x01(\t\"W\n\x0b\x46\x65tchAnswer\x12\x0e\n\x06status\x18\x01 \x01(\r\x12*\n\x07headers\x18\x02 \x03(\x0b\x32\x19.spokegate.v1.FetchHeader\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"*\n\x0b\x46\x65tchHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"j\n\x07Refusal\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\r\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.spokegate.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\"\x18\n\x08Progress\x12\x0c\n\x04text\x18\x01 \x01(\t\"T\n\x06Result\x12\x15\n\x0bresult_json\x18\x01 \x01(\tH\x00\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x15.spokegate.v1.FailureH\x00\x42\t\n\x07outcome\"\x19\n\x07\x46\x61ilure\x12\x0e\n\x06\x64\x65tail\x18\x01 \x01(\t2N\n\x0cSpokeService\x12>\n\x03Run\x12\x18.spokegate.v1.RunRequest\x1a\x19.spokegate.v1.RunResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18spokegate/v1/spoke.proto\x12\x0cspokegate.v1\x1a\x18spokegate/v1/error.proto\x1a\x19spokegate/v1/memory.proto\"\x8d\x01\n\nRunRequest\x12$\n\x05start\x18\x01 \x01(\x0b\x32\x13.spokegate.v1.StartH\x00\x12&\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x14.spokegate.v1.AnswerH\x00\x12(\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.spokegate.v1.RefusalH\x00\x42\x07\n\x05\x66rame\"\x8c\x01\n\x0bRunResponse\x12 \n\x03\x61sk\x18\x01 \x01(\x0b\x32\x11.spokegate.v1.AskH\x00\x12*\n\x08progress\x18\x02 \x01(\x0b\x32\x16.spokegate.v1.ProgressH\x00\x12&\n\x06result\x18\x03 \x01(\x0b\x32\x14.spokegate.v1.ResultH\x00\x42\x07\n\x05\x66rame\"\xb9\x01\n\x05Start\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\t\x12\x12\n\nask_window\x18\x03 \x01(\r\x12=\n\x0euser_data_json\x18\x04 \x03(\x0b\x32%.spokegate.v1.Start.UserDataJsonEntry\x1a\x33\n\x11UserDataJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa3\x02\n\x03\x41sk\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\r\x12\'\n\x05probe\x18\x02 \x01(\x0b\x32\x16.spokegate.v1.ProbeAskH\x00\x12)\n\x06invoke\x18\x03 \x01(\x0b\x32\x17.spokegate.v1.InvokeAskH\x00\x12-\n\x08generate\x18\x04 \x01(\x0b\x32\x19.spokegate.v1.GenerateAskH\x00\x12-\n\x08remember\x18\x05 \x01(\x0b\x32\x19.spokegate.v1.RememberAskH\x00\x12)\n\x06recall\x18\x06 \x01(\x0b\x32\x17.spokegate.v1.RecallAskH\x00\x12\'\n\x05\x66\x65tch\x18\x07 \x01(\x0b\x32\x16.spokegate.v1.FetchAskH\x00\x42\x06\n\x04kind\"\n\n\x08ProbeAsk\"5\n\tInvokeAsk\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\t\"#\n\x0bGenerateAsk\x12\x14\n\x0crequest_json\x18\x01 \x01(\t\"\x81\x01\n\x0bRememberAsk\x12*\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x19.spokegate.v1.MemoryEntryH\x00\x12(\n\x04turn\x18\x02 \x01(\x0b\x32\x18.spokegate.v1.MemoryTurnH\x00\x12\x14\n\nforget_key\x18\x03 \x01(\tH\x00\x42\x06\n\x04what\"H\n\tRecallAsk\x12\r\n\x03key\x18\x01 \x01(\tH\x00\x12\x11\n\x07\x65ntries\x18\x02 \x01(\x08H\x00\x12\x11\n\x07history\x18\x03 \x01(\x08H\x00\x42\x06\n\x04what\"\xd5\x01\n\x08\x46\x65tchAsk\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x34\n\x07headers\x18\x03 \x03(\x0b\x32#.spokegate.v1.FetchAsk.HeadersEntry\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x1a\n\x12max_response_bytes\x18\x05 \x01(\r\x12\x1c\n\x14timeout_milliseconds\x18\x06 \x01(\r\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb8\x02\n\x06\x41nswer\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\r\x12*\n\x05probe\x18\x02 \x01(\x0b\x32\x19.spokegate.v1.ProbeAnswerH\x00\x12,\n\x06invoke\x18\x03 \x01(\x0b\x32\x1a.spokegate.v1.InvokeAnswerH\x00\x12*\n\x05\x66\x65tch\x18\x04 \x01(\x0b\x32\x19.spokegate.v1.FetchAnswerH\x00\x12\x30\n\x08generate\x18\x05 \x01(\x0b\x32\x1c.spokegate.v1.GenerateAnswerH\x00\x12\x30\n\x08remember\x18\x06 \x01(\x0b\x32\x1c.spokegate.v1.RememberAnswerH\x00\x12,\n\x06recall\x18\x07 \x01(\x0b\x32\x1a.spokegate.v1.RecallAnswerH\x00\x42\x06\n\x04kind\">\n\x0bProbeAnswer\x12/\n\tfunctions\x18\x01 \x03(\x0b\x32\x1c.spokegate.v1.ProbedFunction\"n\n\x0eProbedFunction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1d\n\x15\x61rguments_schema_json\x18\x03 \x01(\t\x12\x1a\n\x12result_schema_json\x18\x04 \x01(\t\"#\n\x0cInvokeAnswer\x12\x13\n\x0bresult_json\x18\x01 \x01(\t\"W\n\x0b\x46\x65tchAnswer\x12\x0e\n\x06status\x18\x01 \x01(\r\x12*\n\x07headers\x18\x02 \x03(\x0b\x32\x19.spokegate.v1.FetchHeader\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"*\n\x0b\x46\x65tchHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"R\n\x0eGenerateAnswer\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12(\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.spokegate.v1.GenerateEndH\x00\x42\x06\n\x04part\"l\n\x0bGenerateEnd\x12\x14\n\x0cmessage_json\x18\x01 \x01(\t\x12\x15\n\rfinish_reason\x18\x02 \x01(\t\x12\x15\n\rprompt_tokens\x18\x03 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x04 \x01(\r\"\x10\n\x0eRememberAnswer\"t\n\x0cRecallAnswer\x12*\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x19.spokegate.v1.MemoryEntry\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\'\n\x05turns\x18\x03 \x03(\x0b\x32\x18.spokegate.v1.MemoryTurn\"j\n\x07Refusal\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\r\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.spokegate.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\"\x18\n\x08Progress\x12\x0c\n\x04text\x18\x01 \x01(\t\"T\n\x06Result\x12\x15\n\x0bresult_json\x18\x01 \x01(\tH\x00\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x15.spokegate.v1.FailureH\x00\x42\t\n\x07outcome\"\x19\n\x07\x46\x61ilure\x12\x0e\n\x06\x64\x65tail\x18\x01 \x01(\t2N\n\x0cSpokeService\x12>\n\x03Run\x12\x18.spokegate.v1.RunRequest\x1a\x19.spokegate.v1.RunResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spokegate.v1.spoke_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_START_USERDATAJSONENTRY']._loaded_options = None
+  _globals['_START_USERDATAJSONENTRY']._serialized_options = b'8\001'
   _globals['_FETCHASK_HEADERSENTRY']._loaded_options = None
   _globals['_FETCHASK_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_RUNREQUEST']._serialized_start=69
-  _globals['_RUNREQUEST']._serialized_end=210
-  _globals['_RUNRESPONSE']._serialized_start=213
-  _globals['_RUNRESPONSE']._serialized_end=353
-  _globals['_START']._serialized_start=355
-  _globals['_START']._serialized_end=424
-  _globals['_ASK']._serialized_start=427
-  _globals['_ASK']._serialized_end=718
-  _globals['_PROBEASK']._serialized_start=720
-  _globals['_PROBEASK']._serialized_end=730
-  _globals['_INVOKEASK']._serialized_start=732
-  _globals['_INVOKEASK']._serialized_end=785
-  _globals['_GENERATEASK']._serialized_start=787
-  _globals['_GENERATEASK']._serialized_end=822
-  _globals['_REMEMBERASK']._serialized_start=824
-  _globals['_REMEMBERASK']._serialized_end=870
-  _globals['_RECALLASK']._serialized_start=872
-  _globals['_RECALLASK']._serialized_end=896
-  _globals['_FETCHASK']._serialized_start=899
-  _globals['_FETCHASK']._serialized_end=1112
-  _globals['_FETCHASK_HEADERSENTRY']._serialized_start=1066
-  _globals['_FETCHASK_HEADERSENTRY']._serialized_end=1112
-  _globals['_ANSWER']._serialized_start=1115
-  _globals['_ANSWER']._serialized_end=1281
-  _globals['_PROBEANSWER']._serialized_start=1283
-  _globals['_PROBEANSWER']._serialized_end=1345
-  _globals['_PROBEDFUNCTION']._serialized_start=1347
-  _globals['_PROBEDFUNCTION']._serialized_end=1457
-  _globals['_INVOKEANSWER']._serialized_start=1459
-  _globals['_INVOKEANSWER']._serialized_end=1494
-  _globals['_FETCHANSWER']._serialized_start=1496
-  _globals['_FETCHANSWER']._serialized_end=1583
-  _globals['_FETCHHEADER']._serialized_start=1585
-  _globals['_FETCHHEADER']._serialized_end=1627
-  _globals['_REFUSAL']._serialized_start=1629
-  _globals['_REFUSAL']._serialized_end=1735
-  _globals['_PROGRESS']._serialized_start=1737
-  _globals['_PROGRESS']._serialized_end=1761
-  _globals['_RESULT']._serialized_start=1763
-  _globals['_RESULT']._serialized_end=1847
-  _globals['_FAILURE']._serialized_start=1849
-  _globals['_FAILURE']._serialized_end=1874
-  _globals['_SPOKESERVICE']._serialized_start=1876
-  _globals['_SPOKESERVICE']._serialized_end=1954
+  _globals['_RUNREQUEST']._serialized_start=96
+  _globals['_RUNREQUEST']._serialized_end=237
+  _globals['_RUNRESPONSE']._serialized_start=240
+  _globals['_RUNRESPONSE']._serialized_end=380
+  _globals['_START']._serialized_start=383
+  _globals['_START']._serialized_end=568
+  _globals['_START_USERDATAJSONENTRY']._serialized_start=517
+  _globals['_START_USERDATAJSONENTRY']._serialized_end=568
+  _globals['_ASK']._serialized_start=571
+  _globals['_ASK']._serialized_end=862
+  _globals['_PROBEASK']._serialized_start=864
+  _globals['_PROBEASK']._serialized_end=874
+  _globals['_INVOKEASK']._serialized_start=876
+  _globals['_INVOKEASK']._serialized_end=929
+  _globals['_GENERATEASK']._serialized_start=931
+  _globals['_GENERATEASK']._serialized_end=966
+  _globals['_REMEMBERASK']._serialized_start=969
+  _globals['_REMEMBERASK']._serialized_end=1098
+  _globals['_RECALLASK']._serialized_start=1100
+  _globals['_RECALLASK']._serialized_end=1172
+  _globals['_FETCHASK']._serialized_start=1175
+  _globals['_FETCHASK']._serialized_end=1388
+  _globals['_FETCHASK_HEADERSENTRY']._serialized_start=1342
+  _globals['_FETCHASK_HEADERSENTRY']._serialized_end=1388
+  _globals['_ANSWER']._serialized_start=1391
+  _globals['_ANSWER']._serialized_end=1703
+  _globals['_PROBEANSWER']._serialized_start=1705
+  _globals['_PROBEANSWER']._serialized_end=1767
+  _globals['_PROBEDFUNCTION']._serialized_start=1769
+  _globals['_PROBEDFUNCTION']._serialized_end=1879
+  _globals['_INVOKEANSWER']._serialized_start=1881
+  _globals['_INVOKEANSWER']._serialized_end=1916
+  _globals['_FETCHANSWER']._serialized_start=1918
+  _globals['_FETCHANSWER']._serialized_end=2005
+  _globals['_FETCHHEADER']._serialized_start=2007
+  _globals['_FETCHHEADER']._serialized_end=2049
+  _globals['_GENERATEANSWER']._serialized_start=2051
+  _globals['_GENERATEANSWER']._serialized_end=2133
+  _globals['_GENERATEEND']._serialized_start=2135
+  _globals['_GENERATEEND']._serialized_end=2243
+  _globals['_REMEMBERANSWER']._serialized_start=2245
+  _globals['_REMEMBERANSWER']._serialized_end=2261
+  _globals['_RECALLANSWER']._serialized_start=2263
+  _globals['_RECALLANSWER']._serialized_end=2379
+  _globals['_REFUSAL']._serialized_start=2381
+  _globals['_REFUSAL']._serialized_end=2487
+  _globals['_PROGRESS']._serialized_start=2489
+  _globals['_PROGRESS']._serialized_end=2513
+  _globals['_RESULT']._serialized_start=2515
+  _globals['_RESULT']._serialized_end=2599
+  _globals['_FAILURE']._serialized_start=2601
+  _globals['_FAILURE']._serialized_end=2626
+  _globals['_SPOKESERVICE']._serialized_start=2628
+  _globals['_SPOKESERVICE']._serialized_end=2706
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from spokegate.v1 import error_pb2 as _error_pb2
+from spokegate.v1 import memory_pb2 as _memory_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -101,25 +102,53 @@ class Start(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class UserDataJsonEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FUNCTION_FIELD_NUMBER: _builtins.int
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     ASK_WINDOW_FIELD_NUMBER: _builtins.int
+    USER_DATA_JSON_FIELD_NUMBER: _builtins.int
     function: _builtins.str
     """The function's name within its app."""
     arguments_json: _builtins.str
     """The arguments: the canonical JSON (RFC 8785) that was decided on."""
     ask_window: _builtins.int
     """How many asks may be in flight at once."""
+    @_builtins.property
+    def user_data_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The attributes of the user that the policies let in, by name, as JSON
+        values; of those that the manifest wants for this function.
+        """
+
     def __init__(
         self,
         *,
         function: _builtins.str = ...,
         arguments_json: _builtins.str = ...,
         ask_window: _builtins.int = ...,
+        user_data_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "ask_window", b"ask_window", "function", b"function"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "ask_window", b"ask_window", "function", b"function", "user_data_json", b"user_data_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -152,15 +181,15 @@ class Ask(_message.Message):
 
     @_builtins.property
     def generate(self) -> Global___GenerateAsk:
-        """Call the model. Answered UNIMPLEMENTED until the hub has one."""
+        """Call the model. Refused with MODEL_UNAVAILABLE where the hub has none."""
 
     @_builtins.property
     def remember(self) -> Global___RememberAsk:
-        """Store a memory. Answered UNIMPLEMENTED until the hub keeps memory."""
+        """Store into the app's memory of this user."""
 
     @_builtins.property
     def recall(self) -> Global___RecallAsk:
-        """Look up memories. Answered UNIMPLEMENTED until the hub keeps memory."""
+        """Read the app's memory of this user."""
 
     @_builtins.property
     def fetch(self) -> Global___FetchAsk:
@@ -234,13 +263,20 @@ Global___InvokeAsk: _TypeAlias = InvokeAsk  # noqa: Y015
 
 @_typing.final
 class GenerateAsk(_message.Message):
-    """GenerateAsk asks for an answer of the model."""
+    """GenerateAsk asks for an answer of the model. It is answered by any number of
+    GenerateAnswers with text, and a last one with the end.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_JSON_FIELD_NUMBER: _builtins.int
     request_json: _builtins.str
-    """The chat-completions request body, as JSON."""
+    """What to answer: a JSON object with members of the chat-completions API:
+    "messages" (required), "tools", "tool_choice", "temperature",
+    "max_completion_tokens", "response_format", and "model", one of those that
+    the hub is configured with (the first when left out). At most 1 MiB. Any
+    other member is refused.
+    """
     def __init__(
         self,
         *,
@@ -256,49 +292,73 @@ Global___GenerateAsk: _TypeAlias = GenerateAsk  # noqa: Y015
 
 @_typing.final
 class RememberAsk(_message.Message):
-    """RememberAsk asks to store a memory."""
+    """RememberAsk asks to store into the app's memory of this user. What is stored
+    carries the labels that the spoke carries then.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    KEY_FIELD_NUMBER: _builtins.int
-    VALUE_JSON_FIELD_NUMBER: _builtins.int
-    key: _builtins.str
-    """The key, unique within the app and user."""
-    value_json: _builtins.str
-    """The value, as JSON."""
+    ENTRY_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    FORGET_KEY_FIELD_NUMBER: _builtins.int
+    forget_key: _builtins.str
+    """The key of an entry to forget."""
+    @_builtins.property
+    def entry(self) -> _memory_pb2.MemoryEntry:
+        """A fact, in place of what stood under its key."""
+
+    @_builtins.property
+    def turn(self) -> _memory_pb2.MemoryTurn:
+        """What was said, at the end of the history."""
+
     def __init__(
         self,
         *,
-        key: _builtins.str = ...,
-        value_json: _builtins.str = ...,
+        entry: _memory_pb2.MemoryEntry | None = ...,
+        turn: _memory_pb2.MemoryTurn | None = ...,
+        forget_key: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "forget_key", b"forget_key", "turn", b"turn", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value_json", b"value_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "forget_key", b"forget_key", "turn", b"turn", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["entry", "turn", "forget_key"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
 Global___RememberAsk: _TypeAlias = RememberAsk  # noqa: Y015
 
 @_typing.final
 class RecallAsk(_message.Message):
-    """RecallAsk asks for stored memories."""
+    """RecallAsk asks for what the app's memory of this user holds. Whoever reads it
+    carries its labels from then on.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """The key."""
+    """The entry under a key."""
+    entries: _builtins.bool
+    """All entries, by key."""
+    history: _builtins.bool
+    """The summary of what is long past, and the latest turns."""
     def __init__(
         self,
         *,
         key: _builtins.str = ...,
+        entries: _builtins.bool = ...,
+        history: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "history", b"history", "key", b"key", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "history", b"history", "key", b"key", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["key", "entries", "history"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
 Global___RecallAsk: _TypeAlias = RecallAsk  # noqa: Y015
 
@@ -381,7 +441,7 @@ Global___FetchAsk: _TypeAlias = FetchAsk  # noqa: Y015
 
 @_typing.final
 class Answer(_message.Message):
-    """Answer answers an ask that was let through."""
+    """Answer answers an ask that was let through: in one frame, but for generate."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -389,6 +449,9 @@ class Answer(_message.Message):
     PROBE_FIELD_NUMBER: _builtins.int
     INVOKE_FIELD_NUMBER: _builtins.int
     FETCH_FIELD_NUMBER: _builtins.int
+    GENERATE_FIELD_NUMBER: _builtins.int
+    REMEMBER_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
     ask_id: _builtins.int
     """The ask."""
     @_builtins.property
@@ -403,6 +466,18 @@ class Answer(_message.Message):
     def fetch(self) -> Global___FetchAnswer:
         """To a fetch."""
 
+    @_builtins.property
+    def generate(self) -> Global___GenerateAnswer:
+        """To a generate: one of several."""
+
+    @_builtins.property
+    def remember(self) -> Global___RememberAnswer:
+        """To a remember."""
+
+    @_builtins.property
+    def recall(self) -> Global___RecallAnswer:
+        """To a recall."""
+
     def __init__(
         self,
         *,
@@ -410,12 +485,15 @@ class Answer(_message.Message):
         probe: Global___ProbeAnswer | None = ...,
         invoke: Global___InvokeAnswer | None = ...,
         fetch: Global___FetchAnswer | None = ...,
+        generate: Global___GenerateAnswer | None = ...,
+        remember: Global___RememberAnswer | None = ...,
+        recall: Global___RecallAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["fetch", b"fetch", "invoke", b"invoke", "kind", b"kind", "probe", b"probe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fetch", b"fetch", "generate", b"generate", "invoke", b"invoke", "kind", b"kind", "probe", b"probe", "recall", b"recall", "remember", b"remember"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_id", b"ask_id", "fetch", b"fetch", "invoke", b"invoke", "kind", b"kind", "probe", b"probe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_id", b"ask_id", "fetch", b"fetch", "generate", b"generate", "invoke", b"invoke", "kind", b"kind", "probe", b"probe", "recall", b"recall", "remember", b"remember"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["probe", "invoke", "fetch"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["probe", "invoke", "fetch", "generate", "remember", "recall"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -558,6 +636,123 @@ class FetchHeader(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FetchHeader: _TypeAlias = FetchHeader  # noqa: Y015
+
+@_typing.final
+class GenerateAnswer(_message.Message):
+    """GenerateAnswer is a part of the model's answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The next piece of the text."""
+    @_builtins.property
+    def end(self) -> Global___GenerateEnd:
+        """The end; the last part."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        end: Global___GenerateEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "part", b"part", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "part", b"part", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["text", "end"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___GenerateAnswer: _TypeAlias = GenerateAnswer  # noqa: Y015
+
+@_typing.final
+class GenerateEnd(_message.Message):
+    """GenerateEnd is the model's answer as a whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_JSON_FIELD_NUMBER: _builtins.int
+    FINISH_REASON_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    message_json: _builtins.str
+    """The assistant's message as the chat-completions API has it: "role",
+    "content" and "tool_calls".
+    """
+    finish_reason: _builtins.str
+    """Why it ended: "stop", "length", "tool_calls" or "content_filter"."""
+    prompt_tokens: _builtins.int
+    """Tokens of the prompt, as the provider counts them."""
+    completion_tokens: _builtins.int
+    """Tokens of the answer, as the provider counts them."""
+    def __init__(
+        self,
+        *,
+        message_json: _builtins.str = ...,
+        finish_reason: _builtins.str = ...,
+        prompt_tokens: _builtins.int = ...,
+        completion_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "message_json", b"message_json", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GenerateEnd: _TypeAlias = GenerateEnd  # noqa: Y015
+
+@_typing.final
+class RememberAnswer(_message.Message):
+    """RememberAnswer says that it is stored for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RememberAnswer: _TypeAlias = RememberAnswer  # noqa: Y015
+
+@_typing.final
+class RecallAnswer(_message.Message):
+    """RecallAnswer carries what the memory holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    summary: _builtins.str
+    """The summary of the turns before those below; empty where there is none."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_memory_pb2.MemoryEntry]:
+        """The entries that were asked for, by key; none where there is none."""
+
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedCompositeFieldContainer[_memory_pb2.MemoryTurn]:
+        """The latest turns, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_memory_pb2.MemoryEntry] | None = ...,
+        summary: _builtins.str = ...,
+        turns: _abc.Iterable[_memory_pb2.MemoryTurn] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "summary", b"summary", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecallAnswer: _TypeAlias = RecallAnswer  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):
