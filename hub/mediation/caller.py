@@ -12,13 +12,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
+from hub.errors import Refused
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.provenance import Evidence
 from hub.mediation.rate import Rate
 from hub.spokes.registry import RegisteredApp
 
 USER = "user"
+PLANNER = "planner"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +50,10 @@ class SessionState:
     calls_by_function: Counter[str] = field(default_factory=Counter)
     rate: Rate = field(default_factory=Rate)
     rate_by_function: defaultdict[str, Rate] = field(default_factory=lambda: defaultdict(Rate))
+    plan: frozenset[str] | None = None  # the functions that the plan for the wish at hand expects, if there is one
+    refused: dict[str, Refused] = field(default_factory=dict)  # by function: what apps asked for in vain since then
+    model_calls: int = 0
+    tokens: int = 0
     prompts: int = 0  # shown to a person
     approved: int = 0  # of those, answered with yes
     connections: dict[str, set[OpenConnection]] = field(default_factory=dict)
@@ -110,7 +117,7 @@ class Caller:
 
     Attributes:
         session: The session that the request belongs to.
-        app: The asking app; None for the user.
+        app: The asking app; None for the user and for the planner.
         chain: Outermost first, ending with the asker.
         deadline: When the request must be over, in the event loop's time.
     """
@@ -122,8 +129,15 @@ class Caller:
 
     @property
     def id(self) -> str:
-        """The subject id: the app's name, or `user`."""
-        return self.app.name if self.app is not None else USER
+        """The subject id: the app's name, `user` or `planner`."""
+        return self.app.name if self.app is not None else self.chain[-1]
+
+    @property
+    def kind(self) -> Literal["spoke", "user", "planner"]:
+        """The subject type."""
+        if self.app is not None:
+            return "spoke"
+        return "planner" if self.chain[-1] == PLANNER else "user"
 
     @property
     def hop(self) -> int:
@@ -149,6 +163,11 @@ class Caller:
 def user_caller(session: SessionState, *, deadline: float) -> Caller:
     """Return the user of a session as a caller."""
     return Caller(session=session, app=None, chain=(USER,), deadline=deadline)
+
+
+def planner_caller(session: SessionState, *, deadline: float) -> Caller:
+    """Return the planner of a session as a caller. What it has seen is the user's words and the catalogue."""
+    return Caller(session=session, app=None, chain=(PLANNER,), deadline=deadline)
 
 
 def spoke_caller(session: SessionState, app: RegisteredApp, *, deadline: float) -> Caller:

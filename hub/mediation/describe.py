@@ -44,7 +44,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
     return AccessRequest(
         version=VERSION,
         subject=Subject(
-            type="user" if call.caller.app is None else "spoke",
+            type=call.caller.kind,
             id=call.caller.id,
             user=session.user,
             roles=list(session.roles),
@@ -57,7 +57,8 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
         context=Context(
             session=session.id,
             time=_rfc3339(time.time()),
-            planned=False,
+            planned=session.plan is not None and call.function in session.plan,
+            plan=sorted(session.plan) if session.plan is not None else None,
             chain=list(call.caller.chain),
             hop=call.caller.hop,
             labels=_labels_fact(call.labels),

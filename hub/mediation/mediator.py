@@ -31,6 +31,7 @@ from hub.errors import (
     ObligationUnfulfilled,
     PolicyDenied,
     QuotaExceeded,
+    Refused,
     RequestInvalid,
     SpokegateError,
 )
@@ -233,7 +234,7 @@ class Mediator:
             if call.exchange is None:
                 await self.mediate(call.caller, "probe", call.function)
             raise
-        if call.caller.app is None:
+        if call.caller.kind == "user":
             call.caller.session.evidence.add_user_arguments(call.arguments)
 
     # 3. describe
@@ -468,6 +469,8 @@ class Mediator:
         """
         if not error.decision_id:
             error.decision_id = call.decision_id
+        if isinstance(error, Refused) and call.action == "invoke" and call.caller.app is not None:
+            call.caller.session.refused[call.function] = error
         ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -14,6 +16,7 @@ from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
+from hub.sessions.converse import ConverseEvent, Converser
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
@@ -28,6 +31,7 @@ class _Open:
     state: SessionState
     last_used: float = field(default_factory=time.monotonic)
     calls: int = 0
+    converses: bool = False
 
 
 class Sessions:
@@ -35,6 +39,7 @@ class Sessions:
 
     Args:
         mediator: Takes every call.
+        converser: Carries wishes out.
         supervisor: Ends a session's spokes with it.
         grants: Ends a session's grants with it.
         kept: The labels of the data that apps keep for a user.
@@ -47,6 +52,7 @@ class Sessions:
         self,
         *,
         mediator: Mediator,
+        converser: Converser,
         supervisor: Supervisor,
         grants: GrantStore,
         kept: KeptLabels,
@@ -55,6 +61,7 @@ class Sessions:
         idle_seconds: float,
     ) -> None:
         self._mediator = mediator
+        self._converser = converser
         self._supervisor = supervisor
         self._grants = grants
         self._kept = kept
@@ -128,6 +135,35 @@ class Sessions:
             caller = user_caller(session.state, deadline=deadline)
             return await self._mediator.mediate(caller, "invoke", function, arguments_json)
         finally:
+            session.calls -= 1
+            session.last_used = time.monotonic()
+
+    async def converse(
+        self, user: str, session_id: str, text: str, *, timeout_seconds: float
+    ) -> AsyncGenerator[ConverseEvent, None]:
+        """Carry out a wish of the user, and yield what happens; the last event is the answer.
+
+        Args:
+            user: The user, by the connection.
+            session_id: The session.
+            text: The user's words.
+            timeout_seconds: How long it may take.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        session = self._of(user, session_id)
+        if session.converses:
+            raise QuotaExceeded("the session has a wish in hand: wait for its answer, cancel it, or open another")
+        session.converses = True
+        session.calls += 1
+        try:
+            events = self._converser.converse(session.state, text, timeout_seconds=timeout_seconds)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        finally:
+            session.converses = False
             session.calls -= 1
             session.last_used = time.monotonic()
 
