@@ -28,8 +28,8 @@ _MAX_FUNCTIONS = 16
 
 _IN_WORDS = frozenset({"agent", "annotation"})
 _FENCED = re.compile(r"\A\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
-_REFUSING = re.compile(r"\b(without|except|excluding|not|never|no|avoid|skip|instead\s+of|\w+n['’]t)\b")
-_CLAUSE_END = re.compile(r"[.;:!?,\n]|\bbut\b")
+_REFUSING = re.compile(r"\b(but|without|except|excluding|not|never|no|avoid|skip|instead\s+of|\w+n['’]t)\b")
+_CLAUSE_END = re.compile(r"[.;:!?,\n]")
 
 _Offered = Mapping[str, RegisteredFunction]
 
