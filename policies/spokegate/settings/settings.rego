@@ -81,6 +81,7 @@ switchable := {
 	"influence",
 	"irreversible",
 	"obligations",
+	"plan",
 	"rate",
 	"requests",
 	"results",
