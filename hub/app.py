@@ -76,7 +76,9 @@ def registry_of(config: Config) -> Registry:
         ManifestInvalid: Something is wrong with one of them; all problems at once.
     """
     return Registry(
-        Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
+        Installed(
+            path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels, enable=app.enable
+        )
         for app in config.apps
     )
 

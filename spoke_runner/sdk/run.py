@@ -14,7 +14,7 @@ import asyncio
 import json
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,12 @@ class StreamCall:
         room for. Frames leave in the order in which they were made; after `finish` none is taken any more.
     """
 
-    def __init__(self, context: Context, data: Path, ask_window: int) -> None:
+    def __init__(self, context: Context, data: Path, start: spoke_pb2.Start) -> None:
         self.data = data
+        self.app = start.app
+        self.instructions = start.instructions
         self._context = context
-        self._window = ask_window
+        self._window = start.ask_window
         self._ended = False
         self._asks = 0
         self._unanswered: dict[int, asyncio.Future[spoke_pb2.RunRequest]] = {}
@@ -62,9 +64,9 @@ class StreamCall:
         answer = await self._ask(spoke_pb2.Ask(invoke=spoke_pb2.InvokeAsk(function=function, arguments_json=text)))
         return json.loads(answer.invoke.result_json)
 
-    async def probe(self) -> list[ProbedFunction]:
+    async def probe(self, functions: Sequence[str] = ()) -> list[ProbedFunction]:
         """Return the functions that this app may ask for (see `Call.probe`)."""
-        answer = await self._ask(spoke_pb2.Ask(probe=spoke_pb2.ProbeAsk()))
+        answer = await self._ask(spoke_pb2.Ask(probe=spoke_pb2.ProbeAsk(functions=functions)))
         return [
             ProbedFunction(
                 name=function.name,
@@ -99,12 +101,13 @@ class StreamCall:
         answer = (await self._ask(spoke_pb2.Ask(fetch=ask))).fetch
         return Response(answer.status, tuple((header.name, header.value) for header in answer.headers), answer.body)
 
-    async def progress(self, text: str) -> None:
+    async def progress(self, text: str, *, answer: bool = False) -> None:
         """Send a sign of life (see `Call.progress`)."""
         self._check_open()
         # Waited for until it is written, or a function that reports in a loop would fill the memory.
         written = asyncio.get_running_loop().create_future()
-        frame = spoke_pb2.RunResponse(progress=spoke_pb2.Progress(text=_cut(text, MAX_PROGRESS_BYTES)))
+        progress = spoke_pb2.Progress(text=_cut(text, MAX_PROGRESS_BYTES), answer=answer)
+        frame = spoke_pb2.RunResponse(progress=progress)
         self._send(frame, written)
         await written
 
@@ -215,7 +218,7 @@ async def run(app: App, data: Path, context: Context) -> None:
     if not isinstance(first, spoke_pb2.RunRequest) or first.WhichOneof("frame") != "start":
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first frame must be Start")
     start = first.start
-    call = StreamCall(context, data, start.ask_window)
+    call = StreamCall(context, data, start)
     try:
         function = app.get(start.function)
         if function is None:
