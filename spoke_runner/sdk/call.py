@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Role = Literal["user", "assistant", "tool"]
 
 
 class Refused(Exception):
@@ -60,6 +62,22 @@ class Response:
         return json.loads(self.body)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One thing that was said."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was said, oldest first, as far back as there is room: the summary is of what was before."""
+
+    summary: str
+    turns: tuple[Turn, ...]
+
+
 class Call(Protocol):
     """One call of one function, and the only way from it to anything outside the sandbox.
 
@@ -70,6 +88,13 @@ class Call(Protocol):
     @property
     def data(self) -> Path:
         """The directory that the app keeps its data in: the only place where it may write."""
+
+    @property
+    def user_data(self) -> Mapping[str, Any]:
+        """What the app may know of the user, by name: of what the manifest wants for this function.
+
+        A name is not there when the user has not set it, or does not want it shared.
+        """
 
     async def invoke(self, function: str, arguments: dict[str, Any]) -> Any:
         """Ask for another app's function, as `app.function`, and return its result.
@@ -121,6 +146,60 @@ class Call(Protocol):
 
         Raises:
             Refused: It was not let through, or failed.
+        """
+
+    async def remember(self, key: str, value: Any) -> None:
+        """Keep a value for the user beyond this session, in place of what was under its key; it is durable on return.
+
+        Whoever recalls it carries from then on what this spoke carries now.
+
+        Args:
+            key: At most 200 bytes.
+            value: What has a JSON form, of at most 64 KiB.
+
+        Raises:
+            Refused: It was not let through, or there is no room.
+            ValueError: The value has no JSON form or is too large.
+        """
+
+    async def forget(self, key: str) -> None:
+        """Forget the value under a key, if there is one.
+
+        Raises:
+            Refused: It was not let through.
+        """
+
+    async def recall(self, key: str, default: Any = None) -> Any:
+        """Return the value that is kept for the user under a key, or the default.
+
+        Raises:
+            Refused: It was not let through.
+        """
+
+    async def entries(self) -> dict[str, Any]:
+        """Return all that is kept for the user, by key.
+
+        Raises:
+            Refused: It was not let through.
+        """
+
+    async def say(self, role: Role, text: str) -> None:
+        """Add to the history with the user; it is durable on return.
+
+        Args:
+            role: Who said it: `user`, `assistant` or `tool`.
+            text: At most 64 KiB.
+
+        Raises:
+            Refused: It was not let through, or there is no room.
+            ValueError: The text is too large.
+        """
+
+    async def history(self) -> History:
+        """Return what was said in this and earlier sessions with the user.
+
+        Raises:
+            Refused: It was not let through.
         """
 
     async def progress(self, text: str, *, answer: bool = False) -> None:
