@@ -27,6 +27,7 @@ from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
 from hub.opa.rules import RuleNotes
 from hub.sessions.session import Sessions
+from hub.sessions.user_data import UserData
 from hub.spokes.egress.addresses import parse_socket_address
 from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.exchange import EgressLimits
@@ -37,6 +38,8 @@ from hub.store.audit import AuditLog, Event
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import one_hub_of_the_name, open_database
 from hub.store.grants import GrantStore
+from hub.store.memory import MemoryStore
+from hub.store.user_data import UserDataStore
 from spoke_runner.sandbox import Delegation, Footing, SandboxError, delegated, settle
 
 _log = structlog.get_logger(__name__)
@@ -76,7 +79,9 @@ def registry_of(config: Config) -> Registry:
         ManifestInvalid: Something is wrong with one of them; all problems at once.
     """
     return Registry(
-        Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
+        Installed(
+            path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels, enable=app.enable
+        )
         for app in config.apps
     )
 
@@ -145,6 +150,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         )
         grants = GrantStore(engine, audit)
         kept = KeptLabels(DataLabelStore(engine, audit, hub=config.name))
+        memory, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
         prompts = Prompts()
         payloads = Payloads(in_log=config.audit.payloads)
         mediator = Mediator(
@@ -183,6 +189,8 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                     grants=grants,
                     audit=audit,
                     explainer=explainer,
+                    memory=memory,
+                    user_data=UserData(user_data),
                 ),
                 clients=config.clients,
                 directory=runtime,

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 from spokegate.v1 import decision_pb2
 
-from hub.cli import asking, audit, grants
+from hub.cli import asking, audit, grants, me, memory
 from hub.cli.output import (
     EFFECT_STYLES,
     ConfigOption,
@@ -42,6 +42,8 @@ app_commands = typer.Typer(no_args_is_help=True, help="Work on an app.")
 app.add_typer(app_commands, name="app")
 app.add_typer(grants.app, name="grants")
 app.add_typer(audit.app, name="audit")
+app.add_typer(me.app, name="me")
+app.add_typer(memory.app, name="memory")
 
 
 def main() -> None:

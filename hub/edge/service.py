@@ -16,9 +16,11 @@ from hub.errors import RequestInvalid, Unimplemented
 from hub.mediation.consent import Prompts
 from hub.mediation.explain import Explainer
 from hub.sessions.session import Sessions
+from hub.sessions.user_data import UserData
 from hub.spokes.registry import Registry
 from hub.store.audit import AuditLog
 from hub.store.grants import GrantStore
+from hub.store.memory import MemoryStore
 
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 1000
@@ -36,6 +38,8 @@ class Backend:
     grants: GrantStore
     audit: AuditLog
     explainer: Explainer
+    memory: MemoryStore
+    user_data: UserData
 
 
 class HubServicer(hub_pb2_grpc.HubServiceServicer):
@@ -177,33 +181,44 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
     async def SetUserData(  # noqa: N802
         self, request: hub_pb2.SetUserDataRequest, context: Any
     ) -> hub_pb2.SetUserDataResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("SetUserData")
+        """Set one attribute of the user."""
+        of = request.attribute
+        await self._backend.user_data.set(self._user, of.name, of.value_json, of.confidentiality)
+        return hub_pb2.SetUserDataResponse()
 
     async def ListUserData(  # noqa: N802
         self, request: hub_pb2.ListUserDataRequest, context: Any
     ) -> hub_pb2.ListUserDataResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("ListUserData")
+        """List the user's attributes."""
+        found = await self._backend.user_data.list_for(self._user)
+        return hub_pb2.ListUserDataResponse(attributes=[convert.attribute(attribute) for attribute in found])
 
     async def DeleteUserData(  # noqa: N802
         self, request: hub_pb2.DeleteUserDataRequest, context: Any
     ) -> hub_pb2.DeleteUserDataResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("DeleteUserData")
-
-    async def ForgetMemory(  # noqa: N802
-        self, request: hub_pb2.ForgetMemoryRequest, context: Any
-    ) -> hub_pb2.ForgetMemoryResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("ForgetMemory")
+        """Remove one attribute of the user."""
+        await self._backend.user_data.delete(self._user, request.name)
+        return hub_pb2.DeleteUserDataResponse()
 
     async def ExportMemory(  # noqa: N802
         self, request: hub_pb2.ExportMemoryRequest, context: Any
     ) -> AsyncIterator[hub_pb2.ExportMemoryResponse]:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("ExportMemory")
-        yield  # makes this an async generator, as a streaming handler is
+        """Give what is remembered of the user."""
+        async for remembered in self._backend.memory.export(self._user, request.app):
+            yield convert.remembered(remembered)
+
+    async def ForgetMemory(  # noqa: N802
+        self, request: hub_pb2.ForgetMemoryRequest, context: Any
+    ) -> hub_pb2.ForgetMemoryResponse:
+        """Remove what is remembered of the user."""
+        memory = self._backend.memory
+        if request.key and not request.app:
+            raise RequestInvalid("key: an entry is of an app: name it")
+        if request.key:
+            forgotten = await memory.forget_entry(self._user, request.app, request.key)
+        else:
+            forgotten = await memory.forget(self._user, request.app)
+        return hub_pb2.ForgetMemoryResponse(forgotten=forgotten)
 
 
 def _with_time_to_answer(seconds: float) -> float:

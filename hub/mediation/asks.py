@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hub.errors import QuotaExceeded
 from hub.mediation.caller import Caller, SessionState, spoke_caller
 from hub.spokes.egress.exchange import Exchange
 from hub.spokes.egress.fetch import Fetch, FetchRequest, FetchResponse
@@ -14,6 +15,8 @@ from hub.spokes.registry import RegisteredApp, RegisteredFunction
 
 if TYPE_CHECKING:
     from hub.mediation.mediator import Mediator
+
+_MAX_PATTERNS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,15 @@ class SpokeAsks:
         delivered = await self.mediator.mediate(self.caller, "invoke", function, arguments_json)
         return delivered.result_json
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
-        """List the functions that may be asked for."""
-        return await self.mediator.probe(self.caller)
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
+        """List the functions that may be asked for; see `Mediator.probe`.
+
+        Raises:
+            QuotaExceeded: Too many are named.
+        """
+        if len(patterns) > _MAX_PATTERNS:
+            raise QuotaExceeded(f"a probe of more than {_MAX_PATTERNS} functions")
+        return await self.mediator.probe(self.caller, patterns)
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch from a host."""

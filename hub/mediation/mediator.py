@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -167,9 +168,9 @@ class Mediator:
             _log.exception("a call failed in the hub", decision_id=call.decision_id)
             raise await self._refuse(call, SpokegateError(f"{type(error).__name__}: {error}")) from error
 
-    async def probe(self, caller: Caller) -> list[RegisteredFunction]:
-        """Return the functions that a caller may ask for, each by a decision of its own."""
-        functions = list(self._registry.functions.values())
+    async def probe(self, caller: Caller, patterns: Sequence[str] = ()) -> list[RegisteredFunction]:
+        """Return the functions, of those named if any are, that a caller may ask for, each by a decision of its own."""
+        functions = self._registry.concerning(caller.app, patterns)
         answers = await asyncio.gather(
             *(self.mediate(caller, "probe", function.id) for function in functions), return_exceptions=True
         )

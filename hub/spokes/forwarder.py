@@ -61,8 +61,8 @@ class Asks(Protocol):
         """
         ...
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
-        """Return the functions that the app may ask for.
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
+        """Return the functions that the app may ask for, of those that are named: all when none are.
 
         Raises:
             SpokegateError: It was refused, or failed.
@@ -141,13 +141,20 @@ class _Run:
         self._stream = stream
         self._asks = asks
         self._name = spoke.name
+        self._instructions = spoke.instructions
         self._wire = spoke.wire
         self._write_lock = asyncio.Lock()
         self._seen: set[int] = set()
         self._open: set[asyncio.Task[None]] = set()
 
     async def to_result(self, permit: Permit) -> str:
-        start = spoke_pb2.Start(function=permit.function, arguments_json=permit.arguments_json, ask_window=ASK_WINDOW)
+        start = spoke_pb2.Start(
+            function=permit.function,
+            arguments_json=permit.arguments_json,
+            ask_window=ASK_WINDOW,
+            app=self._name,
+            instructions=self._instructions,
+        )
         self._wire.explain(start.ByteSize(), frames=CALL_FRAMES)
         await self._stream.write(spoke_pb2.RunRequest(start=start))
         received = 0
@@ -230,7 +237,7 @@ class _Run:
                 result_json = await self._asks.invoke(ask.invoke.function, ask.invoke.arguments_json)
                 return spoke_pb2.Answer(ask_id=ask.ask_id, invoke=spoke_pb2.InvokeAnswer(result_json=result_json))
             case "probe":
-                functions = [_probed(function) for function in await self._asks.probe()]
+                functions = [_probed(function) for function in await self._asks.probe(ask.probe.functions)]
                 return spoke_pb2.Answer(ask_id=ask.ask_id, probe=spoke_pb2.ProbeAnswer(functions=functions))
             case "fetch":
                 response = await self._asks.fetch(_fetch_request(ask.fetch))

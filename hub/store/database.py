@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hub.errors import AuditUnavailable
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest revision of the schema."""
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
