@@ -12,7 +12,7 @@ from spokegate.v1 import hub_pb2, hub_pb2_grpc
 
 from hub.edge import conversation, convert
 from hub.edge.interceptors import seconds_left
-from hub.errors import RequestInvalid, Unimplemented
+from hub.errors import RequestInvalid
 from hub.mediation.consent import Prompts
 from hub.mediation.explain import Explainer
 from hub.sessions.session import Sessions

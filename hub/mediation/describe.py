@@ -44,7 +44,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
     return AccessRequest(
         version=VERSION,
         subject=Subject(
-            type=call.caller.kind,
+            type=call.caller.type,
             id=call.caller.id,
             user=session.user,
             roles=list(session.roles),

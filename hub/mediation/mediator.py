@@ -235,7 +235,7 @@ class Mediator:
             if call.exchange is None:
                 await self.mediate(call.caller, "probe", call.function)
             raise
-        if call.caller.kind == "user":
+        if call.caller.type == "user":
             call.caller.session.evidence.add_user_arguments(call.arguments)
 
     # 3. describe

@@ -35,12 +35,13 @@ from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, planner_caller, user_caller
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.mediator import Mediator
-from hub.sessions.plan import RESPOND, Plan, Step, entry_of
+from hub.sessions.earlier import EarlierWords
+from hub.sessions.plan import Plan, Step, entry_of
 from hub.sessions.planner import Planner
+from hub.spokes.kinds import MAX_TEXT_CHARACTERS, RESPOND
 from hub.spokes.registry import RegisteredFunction, Registry
 
 ASSISTANT = "assistant"
-MAX_WISH_CHARACTERS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,16 @@ class Answered:
 ConverseEvent = PlanMade | StepBegun | StepEnded | Text | Answered
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """What a session has cost so far."""
+
+    prompts: int
+    model_calls: int
+    tokens: int
+
+
+@dataclass(slots=True, eq=False)
 class _Part:
     """Steps that are carried out together, and what came of them."""
 
@@ -110,18 +120,6 @@ class _Part:
 Emit = Callable[[ConverseEvent], None]
 
 
-class Earlier(Protocol):
-    """What users said before. Their words alone: an answer may hold an app's."""
-
-    async def said(self, session: SessionState) -> Sequence[str]:
-        """Return what the user said before, oldest first, as much as a planner needs."""
-        ...
-
-    async def add(self, session: SessionState, wish: str) -> None:
-        """Keep what the user said."""
-        ...
-
-
 class Converser:
     """Carries wishes out.
 
@@ -132,7 +130,7 @@ class Converser:
         earlier: What users said before.
     """
 
-    def __init__(self, *, mediator: Mediator, registry: Registry, planner: Planner, earlier: Earlier) -> None:
+    def __init__(self, *, mediator: Mediator, registry: Registry, planner: Planner, earlier: EarlierWords) -> None:
         self._mediator = mediator
         self._registry = registry
         self._planner = planner
@@ -160,14 +158,15 @@ class Converser:
             await asyncio.wait([work])
 
     async def _carry_out(self, session: SessionState, wish: str, deadline: float, emit: Emit) -> None:
-        prompts, calls, tokens = session.prompts, session.model_calls, session.tokens
-        earlier = await self._earlier.said(session)
-        await self._earlier.add(session, wish)
+        before = _spent(session)
+        earlier = await self._earlier.said(session.user)
+        await self._earlier.add(session.user, wish)
         session.evidence.add_user_text(wish)
         try:
-            # What the planner gets to know of is what the policies let this user know of.
-            functions = await self._mediator.probe(user_caller(session, deadline=deadline))
-            offered = [function for function in functions if function.app.name != ASSISTANT]
+            if session.known is None:
+                # What the planner gets to know of is what the policies let this user know of.
+                session.known = await self._mediator.probe(user_caller(session, deadline=deadline))
+            offered = [function for function in session.known if function.app.name != ASSISTANT]
             run = _Run(self._mediator, self._registry, session, wish, deadline, emit)
 
             async def plan(words: str, functions: Sequence[RegisteredFunction], refused: Collection[str] = ()) -> Plan:
@@ -179,15 +178,17 @@ class Converser:
                 parts = await run.around(parts, offered, plan)
         finally:
             session.plan = None
-        answer = run.answer(parts)
-        answered = Answered(
-            text=answer,
-            labels=reduce(or_, (part.labels for part in parts), NONE),
-            prompts=session.prompts - prompts,
-            model_calls=session.model_calls - calls,
-            tokens=session.tokens - tokens,
+        answer, spent = run.answer(parts), _spent(session)
+        emit(Text(answer))
+        emit(
+            Answered(
+                text=answer,
+                labels=reduce(or_, (part.labels for part in parts), NONE),
+                prompts=spent.prompts - before.prompts,
+                model_calls=spent.model_calls - before.model_calls,
+                tokens=spent.tokens - before.tokens,
+            )
         )
-        emit(answered)
 
 
 class _MakesPlans(Protocol):
@@ -296,11 +297,16 @@ class _Run:
         return " ".join(dict.fromkeys(step.task for step in part.steps))
 
 
+def _spent(session: SessionState) -> _Spent:
+    calls = sum(count for resource, count in session.calls_by_function.items() if resource.startswith("model/"))
+    return _Spent(session.prompts, calls, 0)
+
+
 def _check(wish: str) -> None:
     if not wish.strip():
         raise RequestInvalid("text: is empty: say what you want")
-    if len(wish) > MAX_WISH_CHARACTERS:
-        raise RequestInvalid(f"text: more than {MAX_WISH_CHARACTERS} characters: say it in fewer")
+    if len(wish) > MAX_TEXT_CHARACTERS:
+        raise RequestInvalid(f"text: more than {MAX_TEXT_CHARACTERS} characters: say it in fewer")
 
 
 def _told(step: Step) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from hub.errors import QuotaExceeded, RequestInvalid
 from hub.mediation import schema
 from hub.mediation.provenance import Evidence
 from hub.sessions.catalogue import names_any
+from hub.spokes.kinds import RESPOND
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 
-RESPOND = "respond"
 MAX_STEPS = 12
 MAX_ANSWER_BYTES = 64 << 10
 MAX_TASK_CHARACTERS = 300

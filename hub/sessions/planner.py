@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
-from hub.errors import PlanInvalid
+from hub.errors import ModelUnavailable, PlanInvalid
 from hub.mediation.caller import Caller
 from hub.sessions.catalogue import catalogue
 from hub.sessions.plan import Plan, PlanDefect, read_plan, with_named_apps
@@ -50,6 +50,18 @@ class Model(Protocol):
             SpokegateError: It was refused, or failed.
         """
         ...
+
+
+class NoModel:
+    """Stands where a hub is configured with no model."""
+
+    async def generate(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
+        """Refuse.
+
+        Raises:
+            ModelUnavailable: Always.
+        """
+        raise ModelUnavailable("the configuration names no model: set `model`")
 
 
 class Planner:

@@ -57,7 +57,7 @@ async def test_a_plan_takes_one_call_and_the_wish_stands_last_and_alone(tmp_path
     [request] = model.requests
     assert request["messages"][-1] == {"role": "user", "content": FARE_WISH}
     assert model.callers == [CALLER]
-    assert (CALLER.kind, CALLER.id, CALLER.hop) == ("planner", "planner", 0)
+    assert (CALLER.type, CALLER.id, CALLER.hop) == ("planner", "planner", 0)
 
 
 async def test_without_apps_the_model_is_not_asked() -> None:
