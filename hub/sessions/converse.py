@@ -28,6 +28,7 @@ from hub.errors import (
     Refused,
     RequestInvalid,
     SpokegateError,
+    SpokeUnavailable,
     Unimplemented,
     public_message,
 )
@@ -135,6 +136,12 @@ class Converser:
         self._registry = registry
         self._planner = planner
         self._earlier = earlier
+        self._open: set[asyncio.Queue[ConverseEvent | SpokegateError | None]] = set()
+
+    def stop(self) -> None:
+        """End every wish that is being carried out."""
+        for events in self._open:
+            events.put_nowait(SpokeUnavailable("the hub stops"))
 
     async def converse(
         self, session: SessionState, wish: str, *, timeout_seconds: float
@@ -146,14 +153,18 @@ class Converser:
         """
         _check(wish)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        events: asyncio.Queue[ConverseEvent | None] = asyncio.Queue()
+        events: asyncio.Queue[ConverseEvent | SpokegateError | None] = asyncio.Queue()
+        self._open.add(events)
         work = asyncio.create_task(self._carry_out(session, wish, deadline, events.put_nowait))
         work.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:
+                if isinstance(event, SpokegateError):
+                    raise event
                 yield event
             await work
         finally:
+            self._open.discard(events)
             work.cancel()
             await asyncio.wait([work])
 

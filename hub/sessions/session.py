@@ -167,6 +167,10 @@ class Sessions:
             session.calls -= 1
             session.last_used = time.monotonic()
 
+    def stop_conversing(self) -> None:
+        """End every wish that is being carried out; each of them hears that it is."""
+        self._converser.stop()
+
     def _of(self, user: str, session_id: str) -> _Open:
         session = self._sessions.get(session_id)
         if session is None or session.state.user != user:
