@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import json
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from google.protobuf.json_format import MessageToDict
@@ -18,18 +17,18 @@ from rich.text import Text
 
 from hub.cli import asking
 from hub.cli.lines import Lines, editing
-from hub.cli.output import Format, err, out, print_error, safe
+from hub.cli.output import Format, out, print_error
 from hub.cli.telling import Teller
 from hub.client import HubClient, HubError, Session
 
 PROMPT = "› "
-SET_A_MODEL = (
-    "this hub has no model, or its provider does not answer: set `model` in spokegate.yaml (base_url, key_env, models),\n"
-    "or try it with a model that plays a script, and is none: spokegate chat --scripted"
-)
-_HINTS = {"MODEL_UNAVAILABLE": SET_A_MODEL}
+HINTS = {
+    "MODEL_UNAVAILABLE": "the hub has no model, or its provider does not answer: set `model` in spokegate.yaml, "
+    "or try it with a model that plays a script: spokegate chat --scripted",
+    "UNIMPLEMENTED": "install the app `assistant`: add it to `apps` in spokegate.yaml",
+}
 _ENDS = frozenset({"/quit", "/exit"})
-_HELP = "Say what you want. Ctrl-C cancels it; Ctrl-D, or Ctrl-C at the prompt, ends the chat. /forget forgets what you said."
+_HELP = "Say what you want. Ctrl-C cancels a wish; at the prompt, it or Ctrl-D ends the chat."
 
 
 class Chat:
@@ -47,7 +46,7 @@ class Chat:
         self._session = session
         self._form = form
         self._lines = lines
-        self._wish: asyncio.Task[bool] | None = None
+        self._wish: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
 
     async def one(self, wish: str) -> None:
@@ -56,21 +55,22 @@ class Chat:
         Raises:
             HubError: It was refused, or failed.
         """
-        async with self._answering(), _interrupts(self._interrupted):
-            if not await self._said(wish):
-                raise KeyboardInterrupt
+        async with self._answering():
+            with _interrupts(self._interrupted):
+                await self._said(wish)
 
     async def until_over(self) -> None:
         """Take wishes until there are no more, or the person goes."""
         out.print(Text(_HELP, style="dim"))
-        async with self._answering(), _interrupts(self._interrupted):
-            while (wish := await self._next()) is not None:
-                try:
-                    await self._said(wish)
-                except HubError as error:
-                    print_error(error, hint=_HINTS.get(error.reason, ""), form=self._form)
-                    if error.code.name == "UNAVAILABLE" and not error.reason:
-                        return
+        async with self._answering():
+            with _interrupts(self._interrupted):
+                while (wish := await self._next()) is not None:
+                    try:
+                        await self._said(wish)
+                    except HubError as error:
+                        if not error.reason or error.reason == "ENTITY_NOT_FOUND":
+                            raise  # the hub is gone, or the session is
+                        print_error(error, hint=HINTS.get(error.reason, ""), form=self._form)
 
     async def _next(self) -> str | None:
         """Return the next wish that is typed."""
@@ -86,15 +86,15 @@ class Chat:
             if line.strip():
                 return line
 
-    async def _said(self, wish: str) -> bool:
-        """Say a wish and tell what happens; return whether it came to its end."""
+    async def _said(self, wish: str) -> None:
+        """Say a wish, and tell what happens until it is over."""
         self._wish = asyncio.create_task(self._tell(wish))
         try:
-            return await self._wish
+            await self._wish
         finally:
             self._wish = None
 
-    async def _tell(self, wish: str) -> bool:
+    async def _tell(self, wish: str) -> None:
         teller = Teller(out)
         try:
             async with contextlib.aclosing(self._session.converse(wish)) as events:
@@ -106,8 +106,6 @@ class Chat:
         except asyncio.CancelledError:
             if self._form is Format.TEXT:
                 teller.cancelled()
-            return False
-        return True
 
     def _interrupted(self) -> None:
         if self._wish is not None:
@@ -142,3 +140,14 @@ async def chat(socket: Path | None, wish: str | None, form: Format, *, timeout_s
         with editing():
             talk = Chat(client, session, form, Lines())
             await (talk.one(wish) if wish is not None else talk.until_over())
+
+
+@contextlib.contextmanager
+def _interrupts(act: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C do this while the context is open."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, act)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
