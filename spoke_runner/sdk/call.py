@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -78,6 +78,22 @@ class History:
     turns: tuple[Turn, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What the model answered, as the chat-completions API has it. Its words are nobody's promise."""
+
+    message: dict[str, Any]
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def text(self) -> str:
+        """What it says; empty where it only calls tools."""
+        content = self.message.get("content")
+        return content if isinstance(content, str) else ""
+
+
 class Call(Protocol):
     """One call of one function, and the only way from it to anything outside the sandbox.
 
@@ -120,6 +136,35 @@ class Call(Protocol):
 
         Raises:
             Refused: The probe was not let through.
+        """
+
+    async def generate(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        model: str | None = None,
+        temperature: float | None = None,
+        max_completion_tokens: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Generated:
+        """Ask the model for an answer, as the chat-completions API has it; see there for the arguments.
+
+        Args:
+            messages: What was said, ending with what is to be answered.
+            tools: What it may call.
+            tool_choice: Whether it may, or must.
+            model: One of those that the hub is configured with; the first when left out.
+            temperature: How much it varies.
+            max_completion_tokens: How long the answer may be.
+            response_format: The form of the answer.
+            on_text: Called with each piece of the text as it comes.
+
+        Raises:
+            Refused: It was not let through, or there is no model, or it failed.
+            ValueError: The request has no JSON form or is too large.
         """
 
     async def fetch(

@@ -14,7 +14,7 @@ import asyncio
 import json
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import grpc
 from spokegate.v1 import error_pb2, memory_pb2, spoke_pb2
 
 from spoke_runner.sdk.app import App, AppFunction
-from spoke_runner.sdk.call import History, ProbedFunction, Refused, Response, Role, Turn
+from spoke_runner.sdk.call import Generated, History, ProbedFunction, Refused, Response, Role, Turn
 
 MAX_FRAME_BYTES = 4 << 20
 MAX_ASK_ARGUMENTS_BYTES = 1 << 20
@@ -53,6 +53,7 @@ class StreamCall:
         self._ended = False
         self._asks = 0
         self._unanswered: dict[int, asyncio.Future[spoke_pb2.RunRequest]] = {}
+        self._listeners: dict[int, Callable[[str], None]] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._outbox: deque[tuple[spoke_pb2.RunResponse, asyncio.Future[None] | None]] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -78,6 +79,34 @@ class StreamCall:
             )
             for function in answer.probe.functions
         ]
+
+    async def generate(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        model: str | None = None,
+        temperature: float | None = None,
+        max_completion_tokens: int | None = None,
+        response_format: Mapping[str, Any] | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Generated:
+        """Ask the model for an answer (see `Call.generate`)."""
+        request = {
+            "messages": messages,
+            "tools": tools,
+            "tool_choice": tool_choice,
+            "model": model,
+            "temperature": temperature,
+            "max_completion_tokens": max_completion_tokens,
+            "response_format": response_format,
+        }
+        text = _encode({name: value for name, value in request.items() if value is not None})
+        ask = spoke_pb2.GenerateAsk(request_json=_at_most(MAX_ASK_ARGUMENTS_BYTES, text, "the request"))
+        answer = await self._ask(spoke_pb2.Ask(generate=ask), on_text or _unheard)
+        end = answer.generate.end
+        return Generated(json.loads(end.message_json), end.finish_reason, end.prompt_tokens, end.completion_tokens)
 
     async def fetch(
         self,
@@ -162,7 +191,7 @@ class StreamCall:
         for turn in self._waiting:
             turn.cancel()
 
-    async def _ask(self, ask: spoke_pb2.Ask) -> spoke_pb2.Answer:
+    async def _ask(self, ask: spoke_pb2.Ask, on_text: Callable[[str], None] | None = None) -> spoke_pb2.Answer:
         self._check_open()
         if self._window == 0:
             raise Refused("QUOTA_EXCEEDED", message="This call may not ask for anything.")
@@ -181,6 +210,8 @@ class StreamCall:
         self._asks += 1
         ask.ask_id = self._asks
         answered = self._unanswered[self._asks] = loop.create_future()
+        if on_text is not None:
+            self._listeners[self._asks] = on_text
         self._send(spoke_pb2.RunResponse(ask=ask), None)
         frame = await answered
         if frame.WhichOneof("frame") == "refusal":
@@ -228,6 +259,9 @@ class StreamCall:
                 return
             kind = frame.WhichOneof("frame")
             ask_id = getattr(frame, kind).ask_id if kind in ("answer", "refusal") else 0
+            if self._heard(ask_id, frame.answer.generate):
+                continue
+            self._listeners.pop(ask_id, None)
             answered = self._unanswered.pop(ask_id, None)
             if answered is None:
                 # Nothing that the hub may send; going on would only hide it.
@@ -236,6 +270,14 @@ class StreamCall:
             if not answered.done():
                 answered.set_result(frame)
             self._next_turn()
+
+    def _heard(self, ask_id: int, part: spoke_pb2.GenerateAnswer) -> bool:
+        """Hand a piece of the model's text on, if that is what came; the end is still due then."""
+        if part.WhichOneof("part") != "text" or ask_id not in self._listeners:
+            return False
+        if not self._unanswered[ask_id].done():  # the function still waits for it
+            self._listeners[ask_id](part.text)
+        return True
 
     def _next_turn(self) -> None:
         while self._waiting:
@@ -279,6 +321,10 @@ async def _outcome(function: AppFunction, call: StreamCall, arguments_json: str)
     if size > MAX_FRAME_BYTES - 64:
         return _failure(f"the result is {size} bytes long; a frame takes {MAX_FRAME_BYTES}")
     return result
+
+
+def _unheard(_: str) -> None:
+    """Listen to nothing: what is said comes as a whole too."""
 
 
 def _failure(detail: str) -> spoke_pb2.Result:
