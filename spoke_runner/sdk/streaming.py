@@ -29,7 +29,7 @@ class AnswerStream:
         self._withheld = withheld
         self._held = ""
         self._due = ""
-        self._sent_characters = 0
+        self._characters = 0
         self._said_before = False
         self._new = asyncio.Event()
         self._ended = asyncio.Event()
@@ -56,10 +56,12 @@ class AnswerStream:
         """Begin another answer of the model, which is set off from what was said before."""
         self._release(self._held)
         self._held = ""
-        self._said_before = self._sent_characters > 0 or bool(self._due)
+        self._said_before = self._characters > 0
 
     def add(self, piece: str) -> None:
-        """Add what the model just said."""
+        """Add what the model just said; what is more than an answer holds is dropped."""
+        if self._characters > MAX_CHARACTERS:
+            return
         ready, self._held = whole_places(self._held + piece)
         self._release(ready)
 
@@ -68,16 +70,17 @@ class AnswerStream:
             return
         if self._said_before:
             text, self._said_before = f"\n\n{text}", False
-        self._due += self._withheld.spell_out(text)
+        spelt = self._withheld.spell_out(text)
+        self._characters += len(spelt)
+        self._due += spelt
         self._new.set()
 
     async def _send(self) -> None:
         while True:
             await self._new.wait()
             self._new.clear()
-            while self._due and self._sent_characters < MAX_CHARACTERS:
+            while self._due:
                 piece, self._due = self._due[:MAX_PIECE_CHARACTERS], self._due[MAX_PIECE_CHARACTERS:]
-                self._sent_characters += len(piece)
                 await self._call.progress(piece, answer=True)
             if self._ended.is_set():
                 return

@@ -137,9 +137,9 @@ class Toolbox:
 def wire_name(function: str) -> str:
     """Return how a function is called as a tool: no provider takes a dot in a name, nor a name of any length."""
     name = function.replace(".", "__", 1)
-    app, _, rest = function.partition(".")
+    app = _app_of(function)
     # Two functions must not come to the same name.
-    if len(name) <= _MAX_NAME and "__" not in app and not app.endswith("_") and not rest.startswith("_"):
+    if len(name) <= _MAX_NAME and "__" not in app and not app.endswith("_"):
         return name
     return f"{name[: _MAX_NAME - 13]}-{hashlib.sha256(function.encode()).hexdigest()[:12]}"
 

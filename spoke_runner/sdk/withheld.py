@@ -18,6 +18,7 @@ MAX_SHOWN_CHARACTERS: Final = 4000
 
 # Nothing that could be taken for a sentence: one word, as a name, an identifier, a date or an address is.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.@:+/-]{0,40}\Z")
+_WORD: Final = re.compile(r"\w+")
 _PLACE: Final = re.compile(r"\[\[text-([0-9]{1,6})\]\]")
 _OPENED: Final = re.compile(r"\[(\[(t|te|tex|text|text-[0-9]{0,6}\]?)?)?\Z")
 
@@ -103,7 +104,7 @@ def whole_places(text: str) -> tuple[str, str]:
 
 
 def _words(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(_WORD.findall(text.casefold()))
 
 
 def _shown(words: str) -> str:
