@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -80,7 +80,15 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What the model answered, as the chat-completions API has it. Its words are nobody's promise."""
+    """The model's answer.
+
+    Attributes:
+        message: The assistant's message as the chat-completions API has it: `role`, `content` and, where it calls
+            tools, `tool_calls`. It can be sent back as it is.
+        finish_reason: `stop`, `length`, `tool_calls` or `content_filter`.
+        prompt_tokens: How long the request was.
+        completion_tokens: How long the answer was.
+    """
 
     message: dict[str, Any]
     finish_reason: str
@@ -89,9 +97,15 @@ class Generated:
 
     @property
     def text(self) -> str:
-        """What it says; empty where it only calls tools."""
+        """What it said."""
         content = self.message.get("content")
         return content if isinstance(content, str) else ""
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """The tools that it calls, as the API has them; the arguments are a text that need not be JSON."""
+        calls: list[dict[str, Any]] = self.message.get("tool_calls") or []
+        return calls
 
 
 class Call(Protocol):
@@ -142,28 +156,20 @@ class Call(Protocol):
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        tool_choice: str | Mapping[str, Any] | None = None,
-        model: str | None = None,
-        temperature: float | None = None,
-        max_completion_tokens: int | None = None,
-        response_format: Mapping[str, Any] | None = None,
-        on_text: Callable[[str], None] | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
+        on_text: Callable[[str], Awaitable[None]] | None = None,
+        **options: Any,
     ) -> Generated:
-        """Ask the model for an answer, as the chat-completions API has it; see there for the arguments.
+        """Ask the model. The manifest declares it with `asks_model: true`, or by the kind of app.
 
         Args:
-            messages: What was said, ending with what is to be answered.
-            tools: What it may call.
-            tool_choice: Whether it may, or must.
-            model: One of those that the hub is configured with; the first when left out.
-            temperature: How much it varies.
-            max_completion_tokens: How long the answer may be.
-            response_format: The form of the answer.
-            on_text: Called with each piece of the text as it comes.
+            messages: The conversation, as the chat-completions API has it; text only.
+            tools: The tools that it may call, as the API has them.
+            on_text: Awaited with each piece of the text while the model speaks.
+            options: `model`, `tool_choice`, `temperature`, `max_completion_tokens`, `response_format`.
 
         Raises:
-            Refused: It was not let through, or there is no model, or it failed.
+            Refused: It was not let through, or failed: `MODEL_UNAVAILABLE` where there is no model or none answers.
             ValueError: The request has no JSON form or is too large.
         """
 

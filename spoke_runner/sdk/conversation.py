@@ -113,12 +113,8 @@ class Conversation:
         self._shorten()
         tools = self._toolbox.offered
         stream.begin()
-        generated = await self._call.generate(
-            self.messages,
-            tools=tools or None,
-            tool_choice="none" if tools and last else None,
-            on_text=stream.add,
-        )
+        options = {"tool_choice": "none"} if tools and last else {}
+        generated = await self._call.generate(self.messages, tools=tools, on_text=stream.add, **options)
         self.tokens += generated.prompt_tokens + generated.completion_tokens
         return generated.message
 

@@ -14,7 +14,7 @@ import asyncio
 import json
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class StreamCall:
         self._ended = False
         self._asks = 0
         self._unanswered: dict[int, asyncio.Future[spoke_pb2.RunRequest]] = {}
-        self._listeners: dict[int, Callable[[str], None]] = {}
+        self._pieces: dict[int, asyncio.Queue[str | None]] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._outbox: deque[tuple[spoke_pb2.RunResponse, asyncio.Future[None] | None]] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -84,29 +84,29 @@ class StreamCall:
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        tool_choice: str | Mapping[str, Any] | None = None,
-        model: str | None = None,
-        temperature: float | None = None,
-        max_completion_tokens: int | None = None,
-        response_format: Mapping[str, Any] | None = None,
-        on_text: Callable[[str], None] | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
+        on_text: Callable[[str], Awaitable[None]] | None = None,
+        **options: Any,
     ) -> Generated:
-        """Ask the model for an answer (see `Call.generate`)."""
-        request = {
-            "messages": messages,
-            "tools": tools,
-            "tool_choice": tool_choice,
-            "model": model,
-            "temperature": temperature,
-            "max_completion_tokens": max_completion_tokens,
-            "response_format": response_format,
-        }
-        text = _encode({name: value for name, value in request.items() if value is not None})
-        ask = spoke_pb2.GenerateAsk(request_json=_at_most(MAX_ASK_ARGUMENTS_BYTES, text, "the request"))
-        answer = await self._ask(spoke_pb2.Ask(generate=ask), on_text or _unheard)
-        end = answer.generate.end
-        return Generated(json.loads(end.message_json), end.finish_reason, end.prompt_tokens, end.completion_tokens)
+        """Ask the model (see `Call.generate`)."""
+        request = {"messages": list(messages), **({"tools": list(tools)} if tools else {}), **options}
+        text = _encode(request)
+        if len(text) > MAX_ASK_ARGUMENTS_BYTES or len(text.encode()) > MAX_ASK_ARGUMENTS_BYTES:
+            raise ValueError(f"the request is larger than {MAX_ASK_ARGUMENTS_BYTES} bytes")
+        ask = spoke_pb2.Ask(generate=spoke_pb2.GenerateAsk(request_json=text))
+        if on_text is None:
+            end = (await self._ask(ask)).generate.end
+        else:
+            pieces: asyncio.Queue[str | None] = asyncio.Queue()
+            said = asyncio.create_task(_say(pieces, on_text))
+            try:
+                end = (await self._ask(ask, pieces)).generate.end
+                pieces.put_nowait(None)
+                await said
+            finally:
+                said.cancel()
+        message = json.loads(end.message_json)
+        return Generated(message, end.finish_reason, end.prompt_tokens, end.completion_tokens)
 
     async def fetch(
         self,
@@ -191,7 +191,7 @@ class StreamCall:
         for turn in self._waiting:
             turn.cancel()
 
-    async def _ask(self, ask: spoke_pb2.Ask, on_text: Callable[[str], None] | None = None) -> spoke_pb2.Answer:
+    async def _ask(self, ask: spoke_pb2.Ask, pieces: asyncio.Queue[str | None] | None = None) -> spoke_pb2.Answer:
         self._check_open()
         if self._window == 0:
             raise Refused("QUOTA_EXCEEDED", message="This call may not ask for anything.")
@@ -209,11 +209,15 @@ class StreamCall:
             self._check_open()
         self._asks += 1
         ask.ask_id = self._asks
-        answered = self._unanswered[self._asks] = loop.create_future()
-        if on_text is not None:
-            self._listeners[self._asks] = on_text
+        number = self._asks
+        answered = self._unanswered[number] = loop.create_future()
+        if pieces is not None:
+            self._pieces[number] = pieces
         self._send(spoke_pb2.RunResponse(ask=ask), None)
-        frame = await answered
+        try:
+            frame = await answered
+        finally:
+            self._pieces.pop(number, None)
         if frame.WhichOneof("frame") == "refusal":
             raise _refused(frame.refusal)
         answer: spoke_pb2.Answer = frame.answer
@@ -259,9 +263,10 @@ class StreamCall:
                 return
             kind = frame.WhichOneof("frame")
             ask_id = getattr(frame, kind).ask_id if kind in ("answer", "refusal") else 0
-            if self._heard(ask_id, frame.answer.generate):
+            if kind == "answer" and frame.answer.generate.WhichOneof("part") == "text" and ask_id in self._unanswered:
+                if (pieces := self._pieces.get(ask_id)) is not None:
+                    pieces.put_nowait(frame.answer.generate.text)
                 continue
-            self._listeners.pop(ask_id, None)
             answered = self._unanswered.pop(ask_id, None)
             if answered is None:
                 # Nothing that the hub may send; going on would only hide it.
@@ -271,20 +276,17 @@ class StreamCall:
                 answered.set_result(frame)
             self._next_turn()
 
-    def _heard(self, ask_id: int, part: spoke_pb2.GenerateAnswer) -> bool:
-        """Hand a piece of the model's text on, if that is what came; the end is still due then."""
-        if part.WhichOneof("part") != "text" or ask_id not in self._listeners:
-            return False
-        if not self._unanswered[ask_id].done():  # the function still waits for it
-            self._listeners[ask_id](part.text)
-        return True
-
     def _next_turn(self) -> None:
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
+
+
+async def _say(pieces: asyncio.Queue[str | None], on_text: Callable[[str], Awaitable[None]]) -> None:
+    while (piece := await pieces.get()) is not None:
+        await on_text(piece)
 
 
 async def run(app: App, data: Path, context: Context) -> None:
@@ -321,10 +323,6 @@ async def _outcome(function: AppFunction, call: StreamCall, arguments_json: str)
     if size > MAX_FRAME_BYTES - 64:
         return _failure(f"the result is {size} bytes long; a frame takes {MAX_FRAME_BYTES}")
     return result
-
-
-def _unheard(_: str) -> None:
-    """Listen to nothing: what is said comes as a whole too."""
 
 
 def _failure(detail: str) -> spoke_pb2.Result:

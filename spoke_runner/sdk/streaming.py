@@ -58,7 +58,7 @@ class AnswerStream:
         self._held = ""
         self._said_before = self._characters > 0
 
-    def add(self, piece: str) -> None:
+    async def add(self, piece: str) -> None:
         """Add what the model just said; what is more than an answer holds is dropped."""
         if self._characters > MAX_CHARACTERS:
             return

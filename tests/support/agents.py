@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,16 +78,12 @@ class AgentCall:
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        tool_choice: str | Mapping[str, Any] | None = None,
-        model: str | None = None,
-        temperature: float | None = None,
-        max_completion_tokens: int | None = None,
-        response_format: Mapping[str, Any] | None = None,
-        on_text: Callable[[str], None] | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
+        on_text: Callable[[str], Awaitable[None]] | None = None,
+        **options: Any,
     ) -> Generated:
-        body = {"model": "scripted", "messages": messages, "tools": tools, "tool_choice": tool_choice}
-        body = json.loads(json.dumps({name: value for name, value in body.items() if value is not None}))
+        body = {"model": "scripted", "messages": messages, **({"tools": tools} if tools else {}), **options}
+        body = json.loads(json.dumps(body))
         self.requests.append(body)
         conversation = read(body)  # as strict as a provider
         if isinstance(self.brain, Sequence):
@@ -100,7 +96,7 @@ class AgentCall:
         content = message.get("content")
         if on_text is not None and isinstance(content, str):
             for start in range(0, len(content), 7):
-                on_text(content[start : start + 7])
+                await on_text(content[start : start + 7])
         return Generated(message, "stop", self.tokens, self.tokens)
 
     async def invoke(self, function: str, arguments: dict[str, Any]) -> Any:
