@@ -15,9 +15,8 @@ from tests.support.agents import AgentCall, probed
 from tests.unit.apps.fakes import APPS, FakeCall, declared, load, shipped
 
 health_companion, travel_mate, assistant = load("health_companion"), load("travel_mate"), load("assistant")
-CONFIGURED = {
-    Path(app["path"]).name: app for app in yaml.safe_load((APPS.parent / "spokegate.yaml").read_text())["apps"]
-}
+INSTALLED = yaml.safe_load((APPS.parent / "spokegate.yaml").read_text())["apps"]
+CONFIGURED: dict[str, dict[str, Any]] = {Path(app["path"]).name: app for app in INSTALLED}
 ADA = {
     "name": "Ada Marsh",
     "date_of_birth": "4 May 1961",
@@ -47,7 +46,8 @@ def test_what_is_recorded_is_something_and_an_address_is_one() -> None:
     valid = declared("health_companion.record").arguments_validator.is_valid
     assert valid(ADA)
     assert valid({"name": "Ada"})
-    for wrong in ({}, {"email": "no"}, {"medical_issues": []}, {"medical_issues": "asthma"}, {**ADA, "more": 1}):
+    unfit: list[dict[str, Any]] = [{}, {"email": "no"}, {"medical_issues": []}, {"medical_issues": "asthma"}]
+    for wrong in (*unfit, {**ADA, "more": 1}):
         assert not valid(wrong)
 
 
