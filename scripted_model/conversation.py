@@ -152,8 +152,6 @@ def _check_messages(messages: list[Any]) -> None:
         if message.get("content") is None and not calls:
             raise RequestRefused(f"messages.{index}: neither content nor tool calls")
         due = {str(call["id"]) for call in calls}
-        for call in calls:
-            json.loads(call["function"]["arguments"])
     if due:
         raise RequestRefused("messages: the results of the last tool calls are missing")
 
@@ -174,4 +172,13 @@ def _calls(messages: Sequence[dict[str, Any]]) -> Iterator[MadeCall]:
     for message in messages:
         for call in message.get("tool_calls") or []:
             function = call["function"]
-            yield MadeCall(function_name(function["name"]), json.loads(function["arguments"]), results.get(call["id"]))
+            yield MadeCall(function_name(function["name"]), _object(function["arguments"]), results.get(call["id"]))
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the arguments of a call; what is no JSON object counts as none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

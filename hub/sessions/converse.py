@@ -310,7 +310,7 @@ class _Run:
 
 def _spent(session: SessionState) -> _Spent:
     calls = sum(count for resource, count in session.calls_by_function.items() if resource.startswith("model/"))
-    return _Spent(session.prompts, calls, 0)
+    return _Spent(session.prompts, calls, session.spending.of_session)
 
 
 def _check(wish: str) -> None:

@@ -11,8 +11,10 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
-from hub.errors import ModelUnavailable, PlanInvalid
+from hub.errors import PlanInvalid
 from hub.mediation.caller import Caller
+from hub.mediation.errands.generate import Generate
+from hub.mediation.mediator import Mediator
 from hub.sessions.catalogue import catalogue
 from hub.sessions.plan import Plan, PlanDefect, read_plan, with_named_apps
 from hub.spokes.registry import RegisteredFunction
@@ -52,16 +54,23 @@ class Model(Protocol):
         ...
 
 
-class NoModel:
-    """Stands where a hub is configured with no model."""
+class MediatedModel:
+    """The hub's model, by way of the mediator.
+
+    Args:
+        mediator: Takes every request.
+    """
+
+    def __init__(self, mediator: Mediator) -> None:
+        self._mediator = mediator
 
     async def generate(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
-        """Refuse.
-
-        Raises:
-            ModelUnavailable: Always.
-        """
-        raise ModelUnavailable("the configuration names no model: set `model`")
+        """Return the message that answers a request; see `Model.generate`."""
+        errand = Generate(json.dumps(request, ensure_ascii=False), self._mediator.doors.model)
+        await self._mediator.errand(caller, errand)
+        if errand.completion is None:
+            raise RuntimeError("the model was asked and there is no answer")
+        return dict(errand.completion.message)
 
 
 class Planner:
