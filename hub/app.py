@@ -144,7 +144,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         egress = _connector(config.egress)
         if config.egress.private_addresses:
             record("egress", f"private addresses let through: {', '.join(config.egress.private_addresses)}")
-        model = await _model(config.model) if config.model is not None else None
+        model = await model_client(config.model) if config.model is not None else None
         if model is not None:
             stack.push_async_callback(model.close)
             record("model", ", ".join(model.models))
@@ -255,7 +255,12 @@ def _connector(config: EgressConfig) -> EgressConnector:
         raise CertificatesUnusable(f"egress.ca_file: {config.ca_file} holds no usable certificates: {error}") from error
 
 
-async def _model(config: ModelConfig) -> ModelClient:
+async def model_client(config: ModelConfig) -> ModelClient:
+    """Return the door to the configured model.
+
+    Raises:
+        ModelKeyMissing: Its key cannot be had.
+    """
     key = ""
     if config.key_env is not None:
         key = os.environ.get(config.key_env, "").strip()

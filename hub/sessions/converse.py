@@ -190,7 +190,7 @@ class Converser:
         finally:
             session.plan = None
         answer, spent = run.answer(parts), _spent(session)
-        if left := answer.removeprefix("".join(run.heard)):
+        if left := answer.removeprefix("".join(run.heard).rstrip()):
             emit(Text(left))
         emit(
             Answered(
