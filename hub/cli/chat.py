@@ -23,7 +23,8 @@ from hub.client import HubClient, HubError, Session
 
 PROMPT = "› "
 HINTS = {
-    "": "is the hub up? start it with: spokegate up; or try one with a model that plays a script: spokegate chat --scripted",
+    "": "is the hub up? start it with: spokegate up, or try one with a model that plays a script: "
+    "spokegate chat --scripted",
     "MODEL_UNAVAILABLE": "the hub has no model, or its provider does not answer: set `model` in spokegate.yaml, "
     "or try it with a model that plays a script: spokegate chat --scripted",
     "UNIMPLEMENTED": "install the app `assistant`: add it to `apps` in spokegate.yaml",
