@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import importlib
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import structlog
 
-from hub.config import PROJECT_ROOT, Config, EgressConfig
+from hub.config import PROJECT_ROOT, Config, EgressConfig, ModelConfig
 from hub.edge.server import EdgeServers, private_directory
 from hub.edge.service import Backend
 from hub.errors import SpokegateError
 from hub.mediation.actions import Limits
 from hub.mediation.consent import Prompts
+from hub.mediation.errands.doors import Doors
 from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import OpaPdp
+from hub.model.client import ModelClient, ModelSpec
 from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
@@ -51,6 +55,10 @@ class HubRunning(SpokegateError):
 
 class SandboxMissing(SpokegateError):
     """This host cannot build the configured sandbox; the text says which layer, why, and the mend."""
+
+
+class ModelKeyMissing(SpokegateError):
+    """The configured API key of the model cannot be had."""
 
 
 class CertificatesUnusable(SpokegateError):
@@ -131,6 +139,10 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         egress = _connector(config.egress)
         if config.egress.private_addresses:
             record("egress", f"private addresses let through: {', '.join(config.egress.private_addresses)}")
+        model = await _model(config.model) if config.model is not None else None
+        if model is not None:
+            stack.push_async_callback(model.close)
+            record("model", ", ".join(model.models))
         cgroup = stack.enter_context(delegated()) if footing.level != "none" else Delegation()
         record("cgroup", f"{cgroup.path}: every spoke gets one of its own" if cgroup.path else f"absent: {cgroup.why}")
         supervisor = await stack.enter_async_context(
@@ -160,7 +172,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             audit=audit,
             supervisor=supervisor,
             forwarder=Forwarder(),
-            connector=egress,
+            doors=Doors(connector=egress, model=model),
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
             payloads=payloads,
         )
@@ -229,6 +241,31 @@ def _connector(config: EgressConfig) -> EgressConnector:
         )
     except OSError as error:  # ssl.SSLError too
         raise CertificatesUnusable(f"egress.ca_file: {config.ca_file} holds no usable certificates: {error}") from error
+
+
+async def _model(config: ModelConfig) -> ModelClient:
+    key = ""
+    if config.key_env is not None:
+        key = os.environ.get(config.key_env, "").strip()
+        if not key:
+            raise ModelKeyMissing(f"model.key_env: the environment variable {config.key_env} is not set: set it")
+    elif config.key_file is not None:
+        try:
+            key = config.key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise ModelKeyMissing(f"model.key_file: {config.key_file} cannot be read: {error}") from None
+        if not key:
+            raise ModelKeyMissing(f"model.key_file: {config.key_file} is empty: write the API key into it")
+    # The client takes a second and 20 MB to import: a hub without a model does without.
+    provider = await asyncio.to_thread(importlib.import_module, "hub.model.provider")
+    models = [ModelSpec(**model.model_dump()) for model in config.models]
+    return ModelClient(
+        provider.OpenAIProvider(
+            config.base_url, key, connect_seconds=config.connect_seconds, idle_seconds=config.idle_seconds
+        ),
+        models,
+        retries=config.retries,
+    )
 
 
 async def _footing(config: Config, unsafe_no_sandbox: bool) -> Footing:

@@ -9,11 +9,12 @@ import getpass
 import json
 import os
 import tempfile
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from hub.spokes.egress.addresses import parse_socket_address
 from hub.spokes.manifest import Label, Name, ResultLabels
@@ -115,6 +116,65 @@ class EgressConfig(_Document):
         return value
 
 
+class ModelSpecConfig(_Document):
+    """One model of the provider, and what its owner says of it."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/@+-]{0,127}$")] = Field(
+        description="Its name at the provider."
+    )
+    clearance: tuple[Label, ...] = Field(
+        default=(), description="Confidentiality tags that the provider may receive; none by default."
+    )
+    max_completion_tokens: int = Field(default=4096, ge=1, le=1 << 20, description="The longest answer, in tokens.")
+    max_prompt_characters: int = Field(
+        default=400_000, ge=1, le=1 << 20, description="The longest request, in characters of JSON."
+    )
+
+
+class ModelConfig(_Document):
+    """Where the model is. Apps never see any of it but the models' names."""
+
+    base_url: str = Field(
+        description="The base URL of a provider of the chat-completions API, such as `https://api.example.org/v1`."
+    )
+    key_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        default=None, description="The environment variable that holds the API key; it is not read from anywhere else."
+    )
+    key_file: Path | None = Field(default=None, description="The file that holds the API key, in place of `key_env`.")
+    models: tuple[ModelSpecConfig, ...] = Field(
+        min_length=1, description="The models; the first is for requests that name none."
+    )
+    retries: int = Field(default=2, ge=0, le=5, description="How often a request that failed is tried again.")
+    connect_seconds: float = Field(default=10.0, gt=0, le=60, description="How long the provider may take to connect.")
+    idle_seconds: float = Field(default=60.0, gt=0, le=600, description="How long the provider may say nothing.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _an_http_url(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise ValueError("not a base URL: write `https://HOST/v1`")
+        if url.username is not None or url.password is not None:
+            raise ValueError("it holds credentials: leave them out, and name them in `key_env` or `key_file`")
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _each_once(cls, value: tuple[ModelSpecConfig, ...]) -> tuple[ModelSpecConfig, ...]:
+        if len({model.name for model in value}) != len(value):
+            raise ValueError("two of them have the same `name`: remove one")
+        return value
+
+    @model_validator(mode="after")
+    def _one_key_that_stays_secret(self) -> ModelConfig:
+        if self.key_env is not None and self.key_file is not None:
+            raise ValueError("it has both `key_env` and `key_file`: remove one")
+        url = urlsplit(self.base_url)
+        if (self.key_env or self.key_file) and url.scheme == "http" and not _is_loopback(url.hostname or ""):
+            raise ValueError("`base_url` is http, so the key would go over the network in the clear: use https")
+        return self
+
+
 class LimitsConfig(_Document):
     """What the hub bounds."""
 
@@ -162,6 +222,9 @@ class Config(_Document):
     sandbox: SandboxConfig = Field(default_factory=SandboxConfig, description="The walls around every spoke.")
     audit: AuditConfig = Field(default_factory=AuditConfig, description="What the audit log holds.")
     egress: EgressConfig = Field(default_factory=EgressConfig, description="What spokes may reach outside.")
+    model: ModelConfig | None = Field(
+        default=None, description="Where the model is; without one, apps that ask it are refused."
+    )
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 
     @field_validator("database")
@@ -245,9 +308,21 @@ def _resolve(config: Config, base: Path) -> Config:
             "egress": config.egress.model_copy(
                 update={"ca_file": base / config.egress.ca_file if config.egress.ca_file is not None else None}
             ),
+            "model": config.model.model_copy(
+                update={"key_file": base / config.model.key_file.expanduser() if config.model.key_file else None}
+            )
+            if config.model is not None
+            else None,
             "apps": tuple(app.model_copy(update={"path": (base / app.path).resolve()}) for app in config.apps),
         }
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
@@ -258,6 +333,10 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return SandboxConfig
         case ("egress",):
             return EgressConfig
+        case ("model",):
+            return ModelConfig
+        case ("model", "models", _):
+            return ModelSpecConfig
         case ("limits",):
             return LimitsConfig
         case ("apps", _):

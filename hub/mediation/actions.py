@@ -21,6 +21,7 @@ ACTIONS: dict[ActionName, Action] = {
     "return": Action(takes_arguments=True, may_prompt=False, forwards=False),
     "probe": Action(takes_arguments=False, may_prompt=False, forwards=False),
     "connect": Action(takes_arguments=False, may_prompt=True, forwards=True),
+    "generate": Action(takes_arguments=False, may_prompt=True, forwards=True),
 }
 
 

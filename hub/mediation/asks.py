@@ -8,12 +8,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hub.mediation.caller import Caller, SessionState, spoke_caller
+from hub.mediation.errands.connect import Connect
+from hub.mediation.errands.generate import Generate, message_json
+from hub.model.client import Completion, OnText
 from hub.spokes.egress.exchange import Exchange
 from hub.spokes.egress.fetch import Fetch, FetchRequest, FetchResponse
+from hub.spokes.forwarder import Generated
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 
 if TYPE_CHECKING:
     from hub.mediation.mediator import Mediator
+
+
+async def generate(mediator: Mediator, caller: Caller, request_json: str, on_text: OnText | None = None) -> Completion:
+    """Ask the model as whoever is asking.
+
+    Args:
+        mediator: Takes it through the ten steps.
+        caller: Who asks: a spoke, or the planner (`planner_caller`).
+        request_json: Members of the chat-completions API, as `GenerateAsk` has them.
+        on_text: Awaited with each piece of the text.
+
+    Raises:
+        ModelUnavailable: The hub has no model, or its provider does not answer.
+        SpokegateError: It was refused; see `Mediator.mediate`.
+    """
+    errand = Generate(request_json, mediator.doors.model, on_text)
+    await mediator.errand(caller, errand)
+    if errand.completion is None:
+        raise RuntimeError("the model was asked and there is no answer")
+    return errand.completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +56,16 @@ class SpokeAsks:
         """List the functions that may be asked for."""
         return await self.mediator.probe(self.caller)
 
+    async def generate(self, request_json: str, on_text: OnText) -> Generated:
+        """Ask the model."""
+        done = await generate(self.mediator, self.caller, request_json, on_text)
+        return Generated(message_json(done), done.finish_reason, done.prompt_tokens, done.completion_tokens)
+
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch from a host."""
-        exchange = Fetch(request, self.mediator.egress_limits)
-        await self.mediator.connect(self.caller, exchange)
+        connector = self.mediator.doors.connector
+        exchange = Fetch(request, connector.limits)
+        await self.mediator.errand(self.caller, Connect(exchange, connector))
         if exchange.response is None:
             raise RuntimeError("a fetch ended without a response")
         return exchange.response
@@ -50,6 +80,7 @@ class SpokeConnects:
     app: RegisteredApp
 
     async def connect(self, exchange: Exchange) -> None:
-        """Connect to a host; see `Mediator.connect`."""
+        """Connect to a host; see `Mediator.errand`."""
         deadline = asyncio.get_running_loop().time() + exchange.seconds + self.mediator.longest_decision_seconds
-        await self.mediator.connect(spoke_caller(self.session, self.app, deadline=deadline), exchange)
+        caller = spoke_caller(self.session, self.app, deadline=deadline)
+        await self.mediator.errand(caller, Connect(exchange, self.mediator.doors.connector))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hub.errors import RequestInvalid, SpokegateError, reason_name
 from hub.mediation import schema
 from hub.mediation.caller import Caller
+from hub.mediation.errands.errand import Errand
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.payloads import PAYLOAD
 from hub.mediation.pdp import Verdict
 from hub.mediation.request import ActionName
-from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredFunction
 from hub.store.audit import Event
 from hub.store.grants import Grant
@@ -45,8 +45,7 @@ class Call:
     parent_decision_id: str = ""
     payload_in_log: bool = False  # whether the log keeps what was said, not only its digest
     target: RegisteredFunction | None = None
-    exchange: Exchange | None = None  # action `connect`: what would go over the connection
-    max_received_bytes: int | None = None  # action `connect`: what the obligations let come in
+    errand: Errand | None = None  # what the hub itself would do, where that is asked for
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
@@ -104,7 +103,7 @@ class Call:
                 "outcome": outcome,
                 "total_seconds": time.perf_counter() - self.started,
                 "delivered_digest": schema.digest(self.arguments_json),
-                **({"traffic": asdict(self.exchange.traffic)} if self.exchange is not None else {}),
+                **(self.errand.account if self.errand is not None else {}),
             },
         )
 

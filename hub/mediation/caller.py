@@ -16,9 +16,12 @@ from dataclasses import dataclass, field
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.provenance import Evidence
 from hub.mediation.rate import Rate
+from hub.mediation.request import SubjectType
+from hub.mediation.spending import Spending
 from hub.spokes.registry import RegisteredApp
 
 USER = "user"
+PLANNER = "planner"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +53,7 @@ class SessionState:
     prompts: int = 0  # shown to a person
     approved: int = 0  # of those, answered with yes
     connections: dict[str, set[OpenConnection]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
 
     def count(self, function: str) -> None:
         """Count a call that was asked for, whatever comes of it."""
@@ -65,10 +69,10 @@ class SessionState:
         of_function = self.rate_by_function.get(function)
         return self.rate.within_a_minute(now), of_function.within_a_minute(now) if of_function is not None else 0
 
-    def count_connection(self, host: str) -> None:
-        """Count a connection that was asked for; it is no call, and uses up no call of the session."""
-        self.calls_by_function[host] += 1
-        self.rate_by_function[host].count(time.monotonic())
+    def count_errand(self, resource: str) -> None:
+        """Count an errand that was asked for; it is no call, and uses up no call of the session."""
+        self.calls_by_function[resource] += 1
+        self.rate_by_function[resource].count(time.monotonic())
 
     def labels_of(self, app: str) -> Labels:
         """Return what the session's spoke of an app may know."""
@@ -110,20 +114,29 @@ class Caller:
 
     Attributes:
         session: The session that the request belongs to.
-        app: The asking app; None for the user.
+        app: The asking app; None for the user and the planner.
         chain: Outermost first, ending with the asker.
         deadline: When the request must be over, in the event loop's time.
+        carries: What the planner may know; a user's own words carry nothing, and a spoke's labels are the session's.
     """
 
     session: SessionState
     app: RegisteredApp | None
     chain: tuple[str, ...]
     deadline: float
+    carries: Labels = NONE
 
     @property
     def id(self) -> str:
-        """The subject id: the app's name, or `user`."""
-        return self.app.name if self.app is not None else USER
+        """The subject id: the app's name, `user` or `planner`."""
+        return self.app.name if self.app is not None else self.chain[-1]
+
+    @property
+    def type(self) -> SubjectType:
+        """What kind of asker it is. An app's name never makes it another kind."""
+        if self.app is not None:
+            return "spoke"
+        return "planner" if self.chain[-1] == PLANNER else "user"
 
     @property
     def hop(self) -> int:
@@ -133,7 +146,7 @@ class Caller:
     @property
     def labels(self) -> Labels:
         """What the asker may know now. A user's own words carry nothing."""
-        return self.session.labels_of(self.app.name) if self.app is not None else NONE
+        return self.session.labels_of(self.app.name) if self.app is not None else self.carries
 
     @property
     def given(self) -> Labels:
@@ -149,6 +162,11 @@ class Caller:
 def user_caller(session: SessionState, *, deadline: float) -> Caller:
     """Return the user of a session as a caller."""
     return Caller(session=session, app=None, chain=(USER,), deadline=deadline)
+
+
+def planner_caller(session: SessionState, *, deadline: float, carries: Labels = NONE) -> Caller:
+    """Return the hub's planner as a caller, and what it has been shown carries."""
+    return Caller(session=session, app=None, chain=(PLANNER,), deadline=deadline, carries=carries)
 
 
 def spoke_caller(session: SessionState, app: RegisteredApp, *, deadline: float) -> Caller:

@@ -25,12 +25,10 @@ from hub.mediation.request import (
     FunctionFact,
     GrantFact,
     GrantScope,
-    HostFact,
     LabelsFact,
     Resource,
     Subject,
 )
-from hub.spokes.egress.exchange import Exchange
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 from hub.store.grants import Grant
 
@@ -44,7 +42,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
     return AccessRequest(
         version=VERSION,
         subject=Subject(
-            type="user" if call.caller.app is None else "spoke",
+            type=call.caller.type,
             id=call.caller.id,
             user=session.user,
             roles=list(session.roles),
@@ -70,6 +68,9 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
                 function_minute=function_minute,
                 prompts=session.prompts,
                 approved=session.approved,
+                session_tokens=session.spending.of_session,
+                app_tokens=session.spending.of_app(call.caller.id),
+                user_tokens=session.spending.of_user,
             ),
         ),
         grants=[_grant_fact(grant) for grant in grants],
@@ -77,21 +78,14 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
 
 
 def _resource(call: Call) -> Resource:
-    if call.exchange is not None:
-        to = call.exchange.destination
-        host = HostFact(name=to.host, port=to.port, scheme=call.exchange.scheme, origin=to.origin)
-        return Resource(type="host", id=call.function, host=host)
+    if call.errand is not None:
+        return call.errand.resource
     return Resource(
         type="function",
         id=call.function,
         app=_app_fact(call.target.app) if call.target is not None else None,
         function=_function_fact(call.target, call.result_labels) if call.target is not None else None,
     )
-
-
-def origin_labels(exchange: Exchange) -> Labels:
-    """Return the labels of whatever comes over a connection."""
-    return Labels.of(integrity=[exchange.destination.origin])
 
 
 def function_labels(function: RegisteredFunction) -> Labels:
@@ -105,6 +99,8 @@ def result_labels(call: Call) -> Labels:
     What the caller had been given itself when it asked is no news to it. What it may merely know, after a call that
     failed or was refused, is: else asking twice would get what asking once does not.
     """
+    if call.errand is not None:
+        return call.errand.labels
     if call.target is None:
         return NONE
     known = call.caller.session.labels_of(call.target.app.name)
@@ -144,8 +140,8 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
 def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
     """Return the grant that a person's yes to a call makes, bound to what the person saw, or made of it."""
     caller, session = call.caller, call.caller.session
-    # Whoever agrees to a connection agrees to hear from the host.
-    labels = call.labels | origin_labels(call.exchange) if call.exchange is not None else call.labels
+    # Whoever agrees to an errand agrees to what it brings: to a connection, and to hear from the host.
+    labels = call.labels | call.errand.labels if call.errand is not None else call.labels
     exact = yes.exact or _binds_exactly(call, yes.scope)
     [latest] = [offer.latest for offer in offers if offer.scope == yes.scope]
     return Grant(
@@ -171,7 +167,9 @@ def covers(given: Grant) -> str:
     """Return what a grant covers, for a person."""
     fixed = ", ".join(f"{pointer} = {json.dumps(value)}" for pointer, value in (given.constraint or {}).items())
     what = f"calls of {given.function} by {given.caller}"
-    if ":" in given.function:
+    if "/" in given.function:
+        what = f"uses of {given.function} by {given.caller}"
+    elif ":" in given.function:
         what = f"connections of {given.caller} to {given.function}"
     if given.arguments_digest is not None:
         what += " with exactly the arguments that it was given for"
@@ -183,11 +181,8 @@ def covers(given: Grant) -> str:
 
 def _offer(call: Call, scope: GrantScope, latest: float) -> ScopeOffer:
     function, caller = call.function, call.caller.id
-    if call.exchange is not None:
-        if scope == "once":
-            return ScopeOffer(scope, f"This one connection to {function}, for exactly this request.")
-        every = f"Every connection of {caller} to {function}, whatever it sends, until the session ends."
-        return ScopeOffer(scope, every)
+    if call.errand is not None:
+        return ScopeOffer(scope, call.errand.offer(scope, caller), latest if scope == "until" else None)
     if scope == "once":
         return ScopeOffer(scope, f"This one call of {function}, with exactly these arguments.")
     fixed = ", ".join(sorted(_control_values(call)))
@@ -253,6 +248,7 @@ def _app_fact(app: RegisteredApp) -> AppFact:
         digest=app.digest,
         asks=list(app.asks),
         egress=list(app.egress),
+        asks_model=app.asks_model,
     )
 
 

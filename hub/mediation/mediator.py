@@ -40,14 +40,14 @@ from hub.mediation.asks import SpokeAsks, SpokeConnects
 from hub.mediation.call import Call, Delivered
 from hub.mediation.caller import Caller, OpenConnection, SessionState, new_id
 from hub.mediation.consent import Outcome, Prompts, Question, Yes, refusal_of
+from hub.mediation.errands.doors import Doors
+from hub.mediation.errands.errand import Errand
 from hub.mediation.kept import KeptLabels
 from hub.mediation.labels import NONE
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import Pdp, Verdict
 from hub.mediation.request import ActionName
-from hub.spokes.egress.connector import EgressConnector
-from hub.spokes.egress.exchange import EgressLimits, Exchange
-from hub.spokes.forwarder import Forwarder
+from hub.spokes.forwarder import Delivery, Forwarder
 from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog
@@ -72,7 +72,7 @@ class Mediator:
         audit: Where it is put on record.
         supervisor: Who starts spokes.
         forwarder: The door into them; its permits are issued here alone.
-        connector: The door out of the system; its permits are issued here alone.
+        doors: The doors of the hub's own errands; their permits are issued here alone.
         limits: What is bounded before the policies are asked.
         payloads: Where what was said in recent requests is held.
     """
@@ -88,7 +88,7 @@ class Mediator:
         audit: AuditLog,
         supervisor: Supervisor,
         forwarder: Forwarder,
-        connector: EgressConnector,
+        doors: Doors,
         limits: Limits,
         payloads: Payloads | None = None,
     ) -> None:
@@ -101,15 +101,10 @@ class Mediator:
         self._supervisor = supervisor
         self._forwarder = forwarder
         self._permits = forwarder.take_issuer()
-        self._connector = connector
-        self._connect_permits = connector.take_issuer()
+        self.doors = doors
+        self._errand_permits = doors.take_issuers()
         self._limits = limits
         self._payloads = payloads or Payloads()
-
-    @property
-    def egress_limits(self) -> EgressLimits:
-        """What is bounded of a connection out of the system."""
-        return self._connector.limits
 
     @property
     def longest_decision_seconds(self) -> float:
@@ -124,17 +119,17 @@ class Mediator:
         arguments_json: str = "{}",
         *,
         reviewed: Call | None = None,
-        exchange: Exchange | None = None,
+        errand: Errand | None = None,
     ) -> Delivered:
         """Take one request through the ten steps.
 
         Args:
             caller: Who asks, by the stream that the request came in on.
             action: What it asks for.
-            function: The function asked for: `app.function`; for action `connect` the host, `host:port`.
+            function: The function asked for, `app.function`; for an errand its resource's id.
             arguments_json: The arguments, as the caller wrote them.
             reviewed: Action `return` only: the call whose result is decided on.
-            exchange: Action `connect` only: what is to go over the connection.
+            errand: What the hub itself is asked to do, where it is that; see `errand`.
 
         Returns:
             What the caller gets, on record as allowed.
@@ -142,7 +137,7 @@ class Mediator:
         Raises:
             SpokegateError: Any of them; the request is refused, and nothing more of it happens.
         """
-        call = self._identify(caller, action, function, reviewed, exchange)  # 1
+        call = self._identify(caller, action, function, reviewed, errand)  # 1
         try:
             async with asyncio.timeout_at(caller.deadline):
                 await self._resolve(call, arguments_json)  # 2
@@ -177,26 +172,23 @@ class Mediator:
                 raise answer
         return [f for f, answer in zip(functions, answers, strict=True) if isinstance(answer, Delivered)]
 
-    async def connect(self, caller: Caller, exchange: Exchange) -> Delivered:
-        """Take one connection out of the system through the ten steps; it is over when this returns.
+    async def errand(self, caller: Caller, errand: Errand) -> Delivered:
+        """Take what the hub itself is asked to do through the ten steps; it is done when this returns.
 
         Raises:
             SpokegateError: See `mediate`.
         """
-        arguments_json = json.dumps(exchange.arguments)
-        return await self.mediate(caller, "connect", exchange.destination.id, arguments_json, exchange=exchange)
+        with errand.counted(caller):
+            return await self.mediate(caller, errand.action, errand.id, json.dumps(errand.arguments), errand=errand)
 
     # 1. identify
 
     def _identify(
-        self, caller: Caller, action: ActionName, function: str, reviewed: Call | None, exchange: Exchange | None
+        self, caller: Caller, action: ActionName, function: str, reviewed: Call | None, errand: Errand | None
     ) -> Call:
-        # No function or host has a longer name; what is asked for in vain must not fill memory and log.
+        # No function or other resource has a longer name; what is asked for in vain must not fill memory and log.
         function = function[:_MAX_NAME_CHARACTERS]
-        if exchange is not None:
-            declared = caller.app is not None and function in caller.app.egress
-            caller.session.count_connection(function if declared else _UNKNOWN)
-        elif ACTIONS[action].forwards:
+        if ACTIONS[action].forwards and errand is None:
             caller.session.count(function if self._registry.function(function) is not None else _UNKNOWN)
         return Call(
             caller=caller,
@@ -208,7 +200,7 @@ class Mediator:
             decision_id=new_id("d"),
             started=time.perf_counter(),
             payload_in_log=self._payloads.in_log,
-            exchange=exchange,
+            errand=errand,
             parent_decision_id=reviewed.decision_id if reviewed is not None else "",
             taken_off=reviewed.taken_off if reviewed is not None else NONE,
             result=reviewed.result if reviewed is not None else None,
@@ -220,7 +212,10 @@ class Mediator:
     async def _resolve(self, call: Call, arguments_json: str) -> None:
         if call.caller.hop > self._limits.max_hops:
             raise QuotaExceeded(f"more than {self._limits.max_hops} hops: {' > '.join(call.caller.chain)}")
-        call.target = self._registry.function(call.function)
+        if call.errand is None:
+            call.target = self._registry.function(call.function)
+        elif call.errand.by_spokes_only and call.caller.app is None:
+            raise RequestInvalid(f"only a spoke may {call.action}")
         try:
             call.arguments = schema.parse(arguments_json, what="arguments")
             if not isinstance(call.arguments, dict):
@@ -230,15 +225,17 @@ class Mediator:
                 schema.check(call.arguments, call.target.arguments_validator, what="arguments")
         except (RequestInvalid, QuotaExceeded):
             # What is wrong with the arguments says that the function exists: only who may discover it learns that.
-            if call.exchange is None:
+            if call.errand is None:
                 await self.mediate(call.caller, "probe", call.function)
             raise
-        if call.caller.app is None:
+        if call.caller.type == "user" and call.errand is None:
             call.caller.session.evidence.add_user_arguments(call.arguments)
 
     # 3. describe
 
     async def _describe(self, call: Call) -> None:
+        if call.errand is not None:
+            await call.errand.look()
         grants = await self._grants.holding(
             user=call.caller.session.user,
             session=call.caller.session.id,
@@ -336,10 +333,10 @@ class Mediator:
         obligations.require_known(decision.obligations)
         for message in obligations.notices(decision.obligations):
             self._audit.record_later(call.as_notice(message))
-        if call.exchange is not None:
+        if call.errand is not None:
             if decision.review_result:
-                raise ObligationUnfulfilled("what comes over a connection cannot be reviewed: it is never whole here")
-            call.max_received_bytes = obligations.received_cap(decision.obligations)
+                raise ObligationUnfulfilled(f"what comes of {call.action} is no function's result to review")
+            call.errand.meet(decision.obligations)
             return
         taken_off = obligations.taken_off(decision.obligations)
         if not ACTIONS[call.action].forwards and not call.taken_off >= taken_off:
@@ -359,17 +356,16 @@ class Mediator:
     async def _forward(self, call: Call) -> None:
         if not ACTIONS[call.action].forwards:
             return None
-        if call.exchange is not None:
-            return await self._forward_out(call, call.exchange)
+        if call.errand is not None:
+            return await self._run(call, call.errand)
         target, session = _target_of(call), call.caller.session
         spoke = await self._supervisor.acquire(
             target.app, user=session.user, session=session.id, connects=SpokeConnects(self, session, target.app)
         )
         session.give(target.app.name, call.labels | describe.function_labels(target))
         await self._keep(session, target.app)
-        permit = self._permits.issue(
-            decision_id=call.decision_id, function=target.name, arguments_json=call.arguments_json.decode()
-        )
+        delivery = Delivery(target.name, call.arguments_json.decode())
+        permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
         released = NONE
         try:
@@ -389,28 +385,26 @@ class Mediator:
         except (RequestInvalid, QuotaExceeded) as error:
             raise AppFailed(f"{call.function}: {error}") from error
 
-    async def _forward_out(self, call: Call, exchange: Exchange) -> None:
-        session, app, origin = call.caller.session, call.caller.app, describe.origin_labels(exchange)
-        if app is None:
-            raise RequestInvalid("only a spoke connects to a host")
-        # What the spoke learnt while this was decided on, it could put into the connection.
-        while exchange.streams and not call.labels | origin >= call.caller.labels:
+    async def _run(self, call: Call, errand: Errand) -> None:
+        session, app = call.caller.session, call.caller.app
+        # What the spoke learnt while this was decided on, it could put into what streams; and what is to come back may
+        # have come to carry more.
+        while (errand.streams and not call.labels | errand.labels >= call.caller.labels) or (
+            not call.result_labels >= errand.labels
+        ):
             await self._decide_on_more(call)
-        session.give(app.name, origin)
+        call.carried = errand.labels
         with contextlib.ExitStack() as stack:
-            if exchange.streams:
-                connection = OpenConnection(call.labels | origin, exchange.revoke)
-                stack.enter_context(session.connected(app.name, connection))
-                outgrown = partial(session.revoke_outgrown, app.name)
-                stack.enter_context(self._kept.watching(session.user, app.name, outgrown))
-            await self._keep(session, app)
-            permit = self._connect_permits.issue(
-                decision_id=call.decision_id,
-                destination=exchange.destination,
-                tls=exchange.scheme == "https",
-                max_received_bytes=call.max_received_bytes,
-            )
-            await self._connector.run(permit, exchange)
+            if app is not None:
+                session.give(app.name, errand.labels)
+                if errand.streams:
+                    connection = OpenConnection(call.labels | errand.labels, errand.revoke)
+                    stack.enter_context(session.connected(app.name, connection))
+                    outgrown = partial(session.revoke_outgrown, app.name)
+                    stack.enter_context(self._kept.watching(session.user, app.name, outgrown))
+                await self._keep(session, app)
+            permit = self._errand_permits[call.action].issue(decision_id=call.decision_id, what=errand.what)
+            await errand.run(permit)
 
     async def _decide_on_more(self, call: Call) -> None:
         self._audit.record_later(call.as_outcome("decided again"))
@@ -430,8 +424,8 @@ class Mediator:
     # 9. check the result
 
     async def _check_result(self, call: Call) -> None:
-        if call.exchange is not None:
-            return  # the connector has capped what came over the connection, which was never whole here
+        if call.errand is not None:
+            return  # its door has bounded what came, and whoever asked may have had it by now
         decision = _verdict_of(call).decision
         changed = obligations.apply(decision.obligations, call.result, on="result")
         if changed is not call.result and call.target is not None:
@@ -453,7 +447,7 @@ class Mediator:
 
     def _learn(self, call: Call) -> Delivered:
         session = call.caller.session
-        if ACTIONS[call.action].forwards and call.exchange is None:
+        if ACTIONS[call.action].forwards and call.errand is None:
             session.evidence.add_result(call.function, call.result, call.arguments)
             if call.caller.app is not None:
                 session.give(call.caller.app.name, call.carried)

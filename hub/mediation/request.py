@@ -17,6 +17,7 @@ VERSION: Literal[1] = 1
 Effect = Literal["read", "write", "irreversible"]
 Trust = Literal["unreviewed", "reviewed", "system"]
 ActionName = Literal["invoke", "return", "probe", "generate", "remember", "recall", "share", "connect"]
+SubjectType = Literal["spoke", "user", "planner"]
 GrantScope = Literal["once", "session", "until", "always"]
 
 
@@ -40,6 +41,7 @@ class AppFact(_Document):
     digest: str = Field(description="SHA-256 of manifest and code, `sha256:<hex>`.")
     asks: list[str] = Field(description="Functions it declares that it asks for: `app.function`, `app.*` or `*`.")
     egress: list[str] = Field(description="Hosts it declares that it connects to: `host:port`.")
+    asks_model: bool = Field(default=False, description="Whether it declares that it asks the model.")
 
 
 class FunctionFact(_Document):
@@ -65,10 +67,17 @@ class HostFact(_Document):
     origin: str = Field(description="The integrity label of whatever comes from there.")
 
 
+class ModelFact(_Document):
+    """What the configuration says of a model."""
+
+    name: str = Field(description="The model's name at its provider.")
+    clearance: list[str] = Field(description="Confidentiality tags that its provider may receive.")
+
+
 class Subject(_Document):
     """Who asks."""
 
-    type: Literal["spoke", "user", "planner"] = Field(description="What kind of asker.")
+    type: SubjectType = Field(description="What kind of asker.")
     id: str = Field(description="The app's name; `user` or `planner` otherwise.")
     user: str = Field(description="The user of the session.")
     roles: list[str] = Field(default_factory=list, description="The user's roles, from the configuration.")
@@ -84,11 +93,16 @@ class Action(_Document):
 class Resource(_Document):
     """What it wants to do it to."""
 
-    type: Literal["function", "host"] = Field(description="The kind of resource: `host` for action `connect`.")
-    id: str = Field(description="The function's full name, `app.function`, as it was asked for; or `host:port`.")
+    type: Literal["function", "host", "model"] = Field(
+        description="The kind of resource: `host` for action `connect`, `model` for `generate`."
+    )
+    id: str = Field(
+        description="The function's full name, `app.function`, as it was asked for; or `host:port`, or `model/NAME`."
+    )
     app: AppFact | None = Field(default=None, description="The serving app; absent when there is none.")
     function: FunctionFact | None = Field(default=None, description="The function; absent when unknown.")
     host: HostFact | None = Field(default=None, description="The host; only for type `host`.")
+    model: ModelFact | None = Field(default=None, description="The model; only for type `model`.")
 
 
 class Provenance(_Document):
@@ -104,11 +118,22 @@ class Counts(_Document):
     """What has been asked for in this session: calls (action `invoke`), this one included, and of the person."""
 
     session: int = Field(ge=0, description="All calls of the session.")
-    function: int = Field(ge=0, description="Calls of the session for this function, or connections to this host.")
+    function: int = Field(
+        ge=0, description="Calls of the session for this function, or uses of this host, model or other resource."
+    )
     session_minute: int = Field(ge=0, description="All calls of the session within the last minute.")
     function_minute: int = Field(ge=0, description="Calls of the session for this function within the last minute.")
     prompts: int = Field(ge=0, description="Prompts that were shown to a person in this session.")
     approved: int = Field(ge=0, description="Of those, the ones that were answered with yes.")
+    session_tokens: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens of the model that the session has used, with the most that requests under way may use.",
+    )
+    app_tokens: int = Field(default=0, ge=0, description="Of those, the asker's.")
+    user_tokens: int = Field(
+        default=0, ge=0, description="Tokens that the user has used today (UTC), in all sessions since the hub started."
+    )
 
 
 class Context(_Document):

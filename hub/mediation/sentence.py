@@ -11,6 +11,7 @@ _WANTED = {
     "return": "was to receive the result of {function}",
     "probe": "asked whether it may know of {function}",
     "connect": "asked to connect to {function}",
+    "generate": "asked {function} for an answer",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -14,6 +15,7 @@ from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
+from hub.mediation.spending import DaysSpending, Spending
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
@@ -62,6 +64,7 @@ class Sessions:
         self._max_per_user = max_per_user
         self._idle_seconds = idle_seconds
         self._sessions: dict[str, _Open] = {}
+        self._spent: defaultdict[str, DaysSpending] = defaultdict(DaysSpending)
         self._reaper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -82,7 +85,13 @@ class Sessions:
         """
         if sum(1 for item in self._sessions.values() if item.state.user == user) >= self._max_per_user:
             raise QuotaExceeded(f"{user} has {self._max_per_user} sessions open: close one")
-        state = SessionState(id=new_id("s"), user=user, roles=roles, kept=self._kept.of_user(user))
+        state = SessionState(
+            id=new_id("s"),
+            user=user,
+            roles=roles,
+            kept=self._kept.of_user(user),
+            spending=Spending(user=self._spent[user]),
+        )
         self._sessions[state.id] = _Open(state)
         self._supervisor.open_session(state.id)
         self._audit.record_later(_event(state, "opened"))

@@ -14,7 +14,8 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
@@ -30,8 +31,8 @@ from hub.errors import (
     outside,
     public_message,
 )
+from hub.permit import Door, Permit
 from hub.spokes.egress.fetch import FetchRequest, FetchResponse
-from hub.spokes.permit import Permit, PermitIssuer
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import Spoke
 from hub.spokes.wire import CALL_FRAMES
@@ -48,6 +49,16 @@ _LOGGED_CHARACTERS = 500
 _log = structlog.get_logger(__name__)
 
 _Stream = grpc.aio.StreamStreamCall[spoke_pb2.RunRequest, spoke_pb2.RunResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The model's answer as a whole, as `GenerateEnd` has it."""
+
+    message_json: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
 
 
 class Asks(Protocol):
@@ -69,6 +80,14 @@ class Asks(Protocol):
         """
         ...
 
+    async def generate(self, request_json: str, on_text: Callable[[str], Awaitable[None]]) -> Generated:
+        """Call the model; `on_text` is awaited with each piece of the text.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch from a host outside.
 
@@ -78,21 +97,23 @@ class Asks(Protocol):
         ...
 
 
-class Forwarder:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a permit lets into a spoke.
+
+    Attributes:
+        function: The function's name within its app.
+        arguments_json: The canonical JSON to deliver.
+    """
+
+    function: str
+    arguments_json: str
+
+
+class Forwarder(Door[Delivery]):
     """Runs permitted calls in spokes."""
 
-    def __init__(self) -> None:
-        self._issuer = PermitIssuer()
-        self._issuer_taken = False
-
-    def take_issuer(self) -> PermitIssuer:
-        """Return the issuer of the only permits that this forwarder redeems. It is given out once."""
-        if self._issuer_taken:
-            raise RuntimeError("the permit issuer is taken: there is one mediator")
-        self._issuer_taken = True
-        return self._issuer
-
-    async def run(self, spoke: Spoke, permit: Permit, *, deadline: float, asks: Asks) -> str:
+    async def run(self, spoke: Spoke, permit: Permit[Delivery], *, deadline: float, asks: Asks) -> str:
         """Run one call in a spoke.
 
         Args:
@@ -109,7 +130,7 @@ class Forwarder:
             SpokeUnavailable: The spoke went away.
             DeadlineExceeded: The deadline passed; an unresponsive spoke is ended.
         """
-        permit.redeem(self._issuer)
+        delivery = self.redeem(permit)
         remaining = deadline - asyncio.get_running_loop().time()
         if remaining <= 0:
             raise DeadlineExceeded(f"{spoke.name}: no time is left")
@@ -119,7 +140,7 @@ class Forwarder:
             try:
                 # A peer that does not read can hold a write of gRPC beyond the deadline of its own call.
                 async with asyncio.timeout(remaining + _WRITE_SECONDS):
-                    return await run.to_result(permit)
+                    return await run.to_result(delivery)
             except TimeoutError:
                 spoke.suspect()
                 raise DeadlineExceeded(f"{spoke.name}: the deadline passed, and it does not read") from None
@@ -146,8 +167,10 @@ class _Run:
         self._seen: set[int] = set()
         self._open: set[asyncio.Task[None]] = set()
 
-    async def to_result(self, permit: Permit) -> str:
-        start = spoke_pb2.Start(function=permit.function, arguments_json=permit.arguments_json, ask_window=ASK_WINDOW)
+    async def to_result(self, delivery: Delivery) -> str:
+        start = spoke_pb2.Start(
+            function=delivery.function, arguments_json=delivery.arguments_json, ask_window=ASK_WINDOW
+        )
         self._wire.explain(start.ByteSize(), frames=CALL_FRAMES)
         await self._stream.write(spoke_pb2.RunRequest(start=start))
         received = 0
@@ -217,10 +240,13 @@ class _Run:
         task = asyncio.current_task()
         if task is not None:
             self._open.discard(task)
+        await self._write(reply)
+
+    async def _write(self, frame: spoke_pb2.RunRequest) -> None:
         async with self._write_lock:
-            self._wire.explain(reply.ByteSize())
+            self._wire.explain(frame.ByteSize())
             try:
-                await self._stream.write(reply)
+                await self._stream.write(frame)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 return  # the stream is over, and its reader knows why
 
@@ -232,11 +258,27 @@ class _Run:
             case "probe":
                 functions = [_probed(function) for function in await self._asks.probe()]
                 return spoke_pb2.Answer(ask_id=ask.ask_id, probe=spoke_pb2.ProbeAnswer(functions=functions))
+            case "generate":
+                return await self._generate(ask.ask_id, ask.generate.request_json)
             case "fetch":
                 response = await self._asks.fetch(_fetch_request(ask.fetch))
                 return spoke_pb2.Answer(ask_id=ask.ask_id, fetch=_fetch_answer(response))
             case kind:
                 raise Unimplemented(f"{self._name}: asked for {kind}")
+
+    async def _generate(self, ask_id: int, request_json: str) -> spoke_pb2.Answer:
+        async def on_text(text: str) -> None:
+            part = spoke_pb2.GenerateAnswer(text=text)
+            await self._write(spoke_pb2.RunRequest(answer=spoke_pb2.Answer(ask_id=ask_id, generate=part)))
+
+        whole = await self._asks.generate(request_json, on_text)
+        end = spoke_pb2.GenerateEnd(
+            message_json=whole.message_json,
+            finish_reason=whole.finish_reason,
+            prompt_tokens=whole.prompt_tokens,
+            completion_tokens=whole.completion_tokens,
+        )
+        return spoke_pb2.Answer(ask_id=ask_id, generate=spoke_pb2.GenerateAnswer(end=end))
 
 
 def _probed(function: RegisteredFunction) -> spoke_pb2.ProbedFunction:

@@ -128,6 +128,10 @@ class Manifest(_Document):
     asks: tuple[AskPattern, ...] = Field(
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
     )
+    asks_model: bool = Field(
+        default=False,
+        description="Whether it asks the model: `true` or `false`; an `agent` and an `annotation` always do.",
+    )
     egress: tuple[str, ...] = Field(
         default=(),
         max_length=MAX_EGRESS,

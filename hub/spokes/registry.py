@@ -87,6 +87,11 @@ class RegisteredApp:
         return {item.name: item.why for item in self.manifest.user_data if function in item.functions}
 
     @property
+    def asks_model(self) -> bool:
+        """Whether it declares that it asks the model; an app that is instructions cannot do without."""
+        return self.manifest.asks_model or self.manifest.kind in ("agent", "annotation")
+
+    @property
     def keeps_data(self) -> bool:
         """Whether its data directory outlives a session, and with it the labels of all that its spokes knew."""
         return self.manifest.data == "kept"

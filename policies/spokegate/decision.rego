@@ -15,6 +15,7 @@ import data.spokegate.rules.fatigue
 import data.spokegate.rules.flows
 import data.spokegate.rules.influence
 import data.spokegate.rules.irreversible
+import data.spokegate.rules.models
 import data.spokegate.rules.obligations
 import data.spokegate.rules.rate
 import data.spokegate.rules.registry
@@ -81,6 +82,7 @@ denies_of := {
 	"egress": egress.deny,
 	"flows": flows.deny,
 	"influence": influence.deny,
+	"models": models.deny,
 	"rate": rate.deny,
 	"registry": registry.deny,
 	"site": site.deny,
@@ -103,6 +105,7 @@ allows_of := {
 	"discovery": discovery.allow,
 	"egress": egress.allow,
 	"influence": influence.allow,
+	"models": models.allow,
 	"requests": requests.allow,
 	"results": results.allow,
 	"site": site.allow,

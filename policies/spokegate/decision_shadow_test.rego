@@ -42,6 +42,8 @@ requests := {
 	"allowed to connect": testing.to_connect,
 	"asked to connect": testing.patched(testing.to_connect, {"/subject/app/trust": "unreviewed"}),
 	"denied to connect": testing.patched(testing.to_connect, {"/subject/app/egress": []}),
+	"allowed to generate": testing.to_generate,
+	"denied to generate": testing.patched(testing.to_generate, {"/subject/app/asks_model": false}),
 	"nothing": {},
 }
 
@@ -133,6 +135,16 @@ test_log_only_irreversible[note] if {
 	whole := spokegate.decision with input as request
 	rest := spokegate.decision with input as request
 		with spokegate.rules.irreversible.ask as set()
+	as_the_rest(shadowed, whole, rest)
+}
+
+test_log_only_models[note] if {
+	some note, request in requests
+	shadowed := spokegate.decision with input as request with data.site.settings as {"modes": {"models": "log-only"}}
+	whole := spokegate.decision with input as request
+	rest := spokegate.decision with input as request
+		with spokegate.rules.models.deny as set()
+		with spokegate.rules.models.allow as set()
 	as_the_rest(shadowed, whole, rest)
 }
 

@@ -209,6 +209,36 @@ test_no_connection_is_allowed_without_a_part_that_rules_look_at[pointer] if {
 	decision.effect == "deny"
 }
 
+test_defined_whatever_part_of_a_request_to_the_model_is_of_another_type[note] if {
+	some note, value in {"null": null, "list": [[]], "object": {"x": {}}, "number": 7}
+	every pointer in generation_parts {
+		decision := spokegate.decision with input as testing.patched(testing.to_generate, {pointer: value})
+		object.keys(decision) == members
+	}
+}
+
+test_the_model_is_not_asked_without_a_part_that_rules_look_at[pointer] if {
+	some pointer in (generation_parts - (unused | irrelevant_to_models))
+	decision := spokegate.decision with input as testing.without(testing.to_generate, pointer)
+	decision.effect == "deny"
+}
+
+irrelevant_to_models := {
+	"/arguments/model",
+	"/arguments/messages",
+	"/arguments/characters",
+	"/arguments/tools",
+	"/arguments/max_completion_tokens",
+	"/subject/app/asks/0",
+	"/resource/model/clearance/0",
+}
+
+generation_parts contains pointer if {
+	walk(testing.to_generate, [path, _])
+	count(path) > 0
+	pointer := concat("", [step | some key in path; step := sprintf("/%v", [key])])
+}
+
 connection_parts contains pointer if {
 	walk(testing.to_connect, [path, _])
 	count(path) > 0

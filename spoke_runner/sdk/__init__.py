@@ -15,6 +15,6 @@ library, grpc and the generated stubs, and this module alone not even grpc.
 """
 
 from spoke_runner.sdk.app import App
-from spoke_runner.sdk.call import Call, History, ProbedFunction, Refused, Response, Turn
+from spoke_runner.sdk.call import Call, Generated, History, ProbedFunction, Refused, Response, Turn
 
-__all__ = ["App", "Call", "History", "ProbedFunction", "Refused", "Response", "Turn"]
+__all__ = ["App", "Call", "Generated", "History", "ProbedFunction", "Refused", "Response", "Turn"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -78,6 +78,36 @@ class History:
     turns: tuple[Turn, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The model's answer.
+
+    Attributes:
+        message: The assistant's message as the chat-completions API has it: `role`, `content` and, where it calls
+            tools, `tool_calls`. It can be sent back as it is.
+        finish_reason: `stop`, `length`, `tool_calls` or `content_filter`.
+        prompt_tokens: How long the request was.
+        completion_tokens: How long the answer was.
+    """
+
+    message: dict[str, Any]
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def text(self) -> str:
+        """What it said."""
+        content = self.message.get("content")
+        return content if isinstance(content, str) else ""
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """The tools that it calls, as the API has them; the arguments are a text that need not be JSON."""
+        calls: list[dict[str, Any]] = self.message.get("tool_calls") or []
+        return calls
+
+
 class Call(Protocol):
     """One call of one function, and the only way from it to anything outside the sandbox.
 
@@ -109,6 +139,27 @@ class Call(Protocol):
 
         Raises:
             Refused: The probe was not let through.
+        """
+
+    async def generate(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        on_text: Callable[[str], Awaitable[None]] | None = None,
+        **options: Any,
+    ) -> Generated:
+        """Ask the model. The manifest declares it with `asks_model: true`, or by the kind of app.
+
+        Args:
+            messages: The conversation, as the chat-completions API has it; text only.
+            tools: The tools that it may call, as the API has them.
+            on_text: Awaited with each piece of the text while the model speaks.
+            options: `model`, `tool_choice`, `temperature`, `max_completion_tokens`, `response_format`.
+
+        Raises:
+            Refused: It was not let through, or failed: `MODEL_UNAVAILABLE` where there is no model or none answers.
+            ValueError: The request has no JSON form or is too large.
         """
 
     async def fetch(

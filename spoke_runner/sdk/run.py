@@ -14,7 +14,7 @@ import asyncio
 import json
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import grpc
 from spokegate.v1 import error_pb2, memory_pb2, spoke_pb2
 
 from spoke_runner.sdk.app import App, AppFunction
-from spoke_runner.sdk.call import History, ProbedFunction, Refused, Response, Role, Turn
+from spoke_runner.sdk.call import Generated, History, ProbedFunction, Refused, Response, Role, Turn
 
 MAX_FRAME_BYTES = 4 << 20
 MAX_ASK_ARGUMENTS_BYTES = 1 << 20
@@ -51,6 +51,7 @@ class StreamCall:
         self._ended = False
         self._asks = 0
         self._unanswered: dict[int, asyncio.Future[spoke_pb2.RunRequest]] = {}
+        self._pieces: dict[int, asyncio.Queue[str | None]] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._outbox: deque[tuple[spoke_pb2.RunResponse, asyncio.Future[None] | None]] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -76,6 +77,34 @@ class StreamCall:
             )
             for function in answer.probe.functions
         ]
+
+    async def generate(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        on_text: Callable[[str], Awaitable[None]] | None = None,
+        **options: Any,
+    ) -> Generated:
+        """Ask the model (see `Call.generate`)."""
+        request = {"messages": list(messages), **({"tools": list(tools)} if tools else {}), **options}
+        text = _encode(request)
+        if len(text) > MAX_ASK_ARGUMENTS_BYTES or len(text.encode()) > MAX_ASK_ARGUMENTS_BYTES:
+            raise ValueError(f"the request is larger than {MAX_ASK_ARGUMENTS_BYTES} bytes")
+        ask = spoke_pb2.Ask(generate=spoke_pb2.GenerateAsk(request_json=text))
+        if on_text is None:
+            end = (await self._ask(ask)).generate.end
+        else:
+            pieces: asyncio.Queue[str | None] = asyncio.Queue()
+            said = asyncio.create_task(_say(pieces, on_text))
+            try:
+                end = (await self._ask(ask, pieces)).generate.end
+                pieces.put_nowait(None)
+                await said
+            finally:
+                said.cancel()
+        message = json.loads(end.message_json)
+        return Generated(message, end.finish_reason, end.prompt_tokens, end.completion_tokens)
 
     async def fetch(
         self,
@@ -159,7 +188,7 @@ class StreamCall:
         for turn in self._waiting:
             turn.cancel()
 
-    async def _ask(self, ask: spoke_pb2.Ask) -> spoke_pb2.Answer:
+    async def _ask(self, ask: spoke_pb2.Ask, pieces: asyncio.Queue[str | None] | None = None) -> spoke_pb2.Answer:
         self._check_open()
         if self._window == 0:
             raise Refused("QUOTA_EXCEEDED", message="This call may not ask for anything.")
@@ -177,9 +206,15 @@ class StreamCall:
             self._check_open()
         self._asks += 1
         ask.ask_id = self._asks
-        answered = self._unanswered[self._asks] = loop.create_future()
+        number = self._asks
+        answered = self._unanswered[number] = loop.create_future()
+        if pieces is not None:
+            self._pieces[number] = pieces
         self._send(spoke_pb2.RunResponse(ask=ask), None)
-        frame = await answered
+        try:
+            frame = await answered
+        finally:
+            self._pieces.pop(number, None)
         if frame.WhichOneof("frame") == "refusal":
             raise _refused(frame.refusal)
         answer: spoke_pb2.Answer = frame.answer
@@ -225,6 +260,10 @@ class StreamCall:
                 return
             kind = frame.WhichOneof("frame")
             ask_id = getattr(frame, kind).ask_id if kind in ("answer", "refusal") else 0
+            if kind == "answer" and frame.answer.generate.WhichOneof("part") == "text" and ask_id in self._unanswered:
+                if (pieces := self._pieces.get(ask_id)) is not None:
+                    pieces.put_nowait(frame.answer.generate.text)
+                continue
             answered = self._unanswered.pop(ask_id, None)
             if answered is None:
                 # Nothing that the hub may send; going on would only hide it.
@@ -240,6 +279,11 @@ class StreamCall:
             if not turn.done():
                 turn.set_result(None)
                 return
+
+
+async def _say(pieces: asyncio.Queue[str | None], on_text: Callable[[str], Awaitable[None]]) -> None:
+    while (piece := await pieces.get()) is not None:
+        await on_text(piece)
 
 
 async def run(app: App, data: Path, context: Context) -> None:

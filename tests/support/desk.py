@@ -25,6 +25,7 @@ from hub.mediation.actions import Limits
 from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.consent import Prompts, Question, Yes
+from hub.mediation.errands.doors import Doors
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.request import GrantScope
@@ -182,7 +183,7 @@ async def desk(
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
-            connector=connector or EgressConnector(),
+            doors=Doors(connector=connector or EgressConnector()),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))

@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"store", "spokes", "model", "opa"}),
 )
 # What every layer may use; these import nothing of the hub but each other.
-FOUNDATION = frozenset({"errors", "config", "yaml_document"})
+FOUNDATION = frozenset({"errors", "config", "yaml_document", "permit"})
 # The configuration states names and labels in the manifest's words, and addresses in the connector's.
 EXCEPTIONS = {("hub/config.py", "hub.spokes.manifest"), ("hub/config.py", "hub.spokes.egress")}
 
@@ -34,6 +34,7 @@ ONLY_PLACE = {
     "opa_client": "hub/mediation/pdp.py",
     "sqlalchemy": "hub/store/",
     "openai": "hub/model/",
+    "httpx2": "hub/model/",
     "h11": "hub/spokes/egress/",
     "idna": "hub/spokes/egress/",
 }

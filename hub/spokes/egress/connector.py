@@ -13,22 +13,38 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from hub.errors import DeadlineExceeded, HostUnavailable, PolicyDenied, QuotaExceeded
+from hub.permit import Door, Permit
 from hub.spokes.egress.addresses import Address, Resolve, is_public, parse_address, system_resolver
 from hub.spokes.egress.destination import Destination
 from hub.spokes.egress.exchange import EgressLimits, Exchange, Traffic
-from hub.spokes.permit import ConnectPermit, ConnectPermitIssuer
 
 _CHUNK_BYTES = 64 << 10
 
 _log = structlog.get_logger(__name__)
 
 
-class EgressConnector:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a permit lets out of the system.
+
+    Attributes:
+        destination: Where to.
+        tls: Whether the hub itself speaks TLS on it.
+        max_received_bytes: What the decision lets come in over it at most.
+    """
+
+    destination: Destination
+    tls: bool
+    max_received_bytes: int | None
+
+
+class EgressConnector(Door[Way]):
     """Opens permitted connections and lets their exchanges run.
 
     Args:
@@ -46,6 +62,7 @@ class EgressConnector:
         ca_file: Path | None = None,
         resolve: Resolve = system_resolver,
     ) -> None:
+        super().__init__()
         self.limits = limits
         self._private_addresses = frozenset(private_addresses)
         self._resolve = resolve
@@ -53,17 +70,8 @@ class EgressConnector:
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         if ca_file is not None:
             self._tls.load_verify_locations(ca_file)
-        self._issuer = ConnectPermitIssuer()
-        self._issuer_taken = False
 
-    def take_issuer(self) -> ConnectPermitIssuer:
-        """Return the issuer of the only permits that this connector redeems. It is given out once."""
-        if self._issuer_taken:
-            raise RuntimeError("the permit issuer is taken: there is one mediator")
-        self._issuer_taken = True
-        return self._issuer
-
-    async def run(self, permit: ConnectPermit, exchange: Exchange) -> None:
+    async def run(self, permit: Permit[Way], exchange: Exchange) -> None:
         """Connect to where a permit leads and run an exchange over the connection, until that is over.
 
         Raises:
@@ -72,42 +80,42 @@ class EgressConnector:
             QuotaExceeded: More bytes than may be.
             PolicyDenied: The exchange was revoked while it ran.
         """
-        permit.redeem(self._issuer)
+        way = self.redeem(permit)
         try:
             async with asyncio.timeout(exchange.seconds):
-                addresses = await self._addresses(permit.destination)
-                reader, writer = await self._open(permit, addresses, exchange.traffic)
+                addresses = await self._addresses(way.destination)
+                reader, writer = await self._open(way, addresses, exchange.traffic)
                 try:
-                    await self._run(permit, exchange, reader, writer)
+                    await self._run(way, exchange, reader, writer)
                 finally:
                     writer.transport.abort()
         except TimeoutError:
-            raise DeadlineExceeded(f"{permit.destination.id}: more than {exchange.seconds} s") from None
+            raise DeadlineExceeded(f"{way.destination.id}: more than {exchange.seconds} s") from None
         except Exception as error:
             if exchange.revoked:
-                raise _revoked(permit) from error
+                raise _revoked(way) from error
             raise
         if exchange.revoked:
-            raise _revoked(permit)
+            raise _revoked(way)
 
     async def _run(
-        self, permit: ConnectPermit, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, way: Way, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         idle = self.limits.idle_seconds
         received = self.limits.max_received_bytes
-        if permit.max_received_bytes is not None:
-            received = min(received, permit.max_received_bytes)
+        if way.max_received_bytes is not None:
+            received = min(received, way.max_received_bytes)
         try:
             async with asyncio.timeout(idle) as quiet:
                 connection = _Connection(
-                    permit.destination.id, reader, writer, exchange.traffic, quiet, idle, self.limits, received
+                    way.destination.id, reader, writer, exchange.traffic, quiet, idle, self.limits, received
                 )
                 exchange.opened(connection)
                 await exchange.run(connection)
         except TimeoutError:
             if not quiet.expired():
                 raise
-            raise DeadlineExceeded(f"{permit.destination.id}: nothing moved for {idle} s") from None
+            raise DeadlineExceeded(f"{way.destination.id}: nothing moved for {idle} s") from None
 
     async def _addresses(self, destination: Destination) -> list[str]:
         try:
@@ -130,7 +138,7 @@ class EgressConnector:
             return False
 
     async def _open(
-        self, permit: ConnectPermit, addresses: Sequence[str], traffic: Traffic
+        self, way: Way, addresses: Sequence[str], traffic: Traffic
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         error: Exception | None = None
         for address in addresses:
@@ -138,16 +146,16 @@ class EgressConnector:
                 async with asyncio.timeout(self.limits.connect_seconds):
                     streams = await asyncio.open_connection(
                         address,
-                        permit.destination.port,
+                        way.destination.port,
                         limit=_CHUNK_BYTES,
-                        ssl=self._tls if permit.tls else None,
-                        server_hostname=permit.destination.host if permit.tls else None,
+                        ssl=self._tls if way.tls else None,
+                        server_hostname=way.destination.host if way.tls else None,
                     )
                 traffic.address = address
                 return streams
             except (OSError, TimeoutError) as failed:  # ssl.SSLError is an OSError
                 error = failed
-        raise HostUnavailable(f"{permit.destination.id} cannot be connected to: {error!r}") from error
+        raise HostUnavailable(f"{way.destination.id} cannot be connected to: {error!r}") from error
 
 
 class _Connection:
@@ -216,5 +224,5 @@ class _Connection:
             self._quiet.reschedule(asyncio.get_running_loop().time() + self._idle_seconds)
 
 
-def _revoked(permit: ConnectPermit) -> PolicyDenied:
-    return PolicyDenied(f"{permit.destination.id}: the spoke has learnt what the decision did not know of")
+def _revoked(way: Way) -> PolicyDenied:
+    return PolicyDenied(f"{way.destination.id}: the spoke has learnt what the decision did not know of")

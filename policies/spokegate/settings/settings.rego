@@ -11,8 +11,9 @@ package spokegate.settings
 # description: >-
 #   The limits by group and name. Hops: how many spokes a chain of calls may pass. Calls: how many a session may make,
 #   of all functions and of one; and within a minute. Bytes: of canonical JSON that a spoke may receive as one result.
-#   Prompts: how many apps may have shown to a person in a session, and for how many seconds a yes until a time may
-#   hold.
+#   Tokens: of the model, how many a session may use, each of its apps, and a user on one day (UTC), with the most that
+#   requests under way may use. Prompts: how many apps may have shown to a person in a session, and for how many seconds
+#   a yes until a time may hold.
 defaults := {
 	"budgets": {
 		"max_hops": 8,
@@ -24,6 +25,11 @@ defaults := {
 		"max_function_calls_per_minute": 240,
 	},
 	"results": {"max_bytes": 65536},
+	"models": {
+		"max_session_tokens": 2000000,
+		"max_app_tokens": 1000000,
+		"max_user_tokens": 5000000,
+	},
 	"prompts": {
 		"max_session_prompts": 20,
 		"max_until_seconds": 28800,
@@ -80,6 +86,7 @@ switchable := {
 	"flows",
 	"influence",
 	"irreversible",
+	"models",
 	"obligations",
 	"rate",
 	"requests",

@@ -78,6 +78,28 @@ to_connect := patched(by_spoke, {
 })
 
 # METADATA
+# title: Access request to generate
+# description: The app "reader", whose manifest declares that it asks the model, wants an answer of it.
+to_generate := patched(by_spoke, {
+	"/action/name": "generate",
+	"/subject/app/asks_model": true,
+	"/resource": {"type": "model", "id": "model/small", "model": {"name": "small", "clearance": ["contact"]}},
+	"/arguments": {"model": "small", "messages": 2, "characters": 400, "tools": [], "max_completion_tokens": 100},
+	"/context/counts/session_tokens": 200,
+	"/context/counts/app_tokens": 200,
+	"/context/counts/user_tokens": 200,
+})
+
+# METADATA
+# title: Access request of the planner
+# description: The hub's planner wants an answer of the model.
+by_planner := patched(to_generate, {
+	"/subject": {"type": "planner", "id": "planner", "user": "alice", "roles": []},
+	"/context/chain": ["planner"],
+	"/context/hop": 0,
+})
+
+# METADATA
 # title: Own function
 # description: The patch that makes the asking app the serving app.
 own := {"/subject/id": "archive", "/subject/app": archive}

@@ -16,11 +16,10 @@ import pytest
 
 from hub.errors import HostUnavailable, PolicyDenied, RequestInvalid
 from hub.spokes.egress.addresses import is_public, parse_address, system_resolver
-from hub.spokes.egress.connector import EgressConnector
+from hub.spokes.egress.connector import EgressConnector, Way
 from hub.spokes.egress.destination import Destination
 from hub.spokes.egress.exchange import Traffic
 from hub.spokes.egress.fetch import Fetch, FetchRequest
-from hub.spokes.permit import ConnectPermit
 from tests.support.egress import HOST, Names, Site, get, greet, status_of, way_out
 from tests.support.pdp import FakePdp, decision
 
@@ -194,10 +193,10 @@ class Twice(EgressConnector):
     """The defence off: looks at an answer of the resolver, and connects by name, which asks it again."""
 
     async def _open(
-        self, permit: ConnectPermit, addresses: Sequence[str], traffic: Traffic
+        self, way: Way, addresses: Sequence[str], traffic: Traffic
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        again = await self._resolve(permit.destination.host, permit.destination.port)
-        return await super()._open(permit, again, traffic)
+        again = await self._resolve(way.destination.host, way.destination.port)
+        return await super()._open(way, again, traffic)
 
 
 @pytest.mark.parametrize("connector", [EgressConnector, Twice])
@@ -237,7 +236,7 @@ async def fetched(
     )
     issuer = connector.take_issuer()
     exchange = Fetch(FetchRequest("GET", f"http://{HOST}/"), connector.limits)
-    permit = issuer.issue(decision_id="d", destination=destination, tls=False, max_received_bytes=None)
+    permit = issuer.issue(decision_id="d", what=Way(destination, tls=False, max_received_bytes=None))
     await connector.run(permit, exchange)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +19,7 @@ import pytest
 
 from hub.errors import AppFailed, DeadlineExceeded, SpokegateError, SpokeUnavailable
 from hub.spokes.egress.fetch import FetchRequest, FetchResponse
-from hub.spokes.forwarder import Forwarder
-from hub.spokes.permit import PermitIssuer
+from hub.spokes.forwarder import Delivery, Forwarder, Generated
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import CHANNEL_OPTIONS, Spoke, SpokeKey
 from hub.spokes.wire import Wire
@@ -69,6 +68,9 @@ class NoAsks:
     async def probe(self) -> Sequence[RegisteredFunction]:
         return []
 
+    async def generate(self, request_json: str, on_text: Callable[[str], Awaitable[None]]) -> Generated:
+        return Generated('{"role":"assistant","content":""}', "stop", 0, 0)
+
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         return FetchResponse(200, (), b"")
 
@@ -79,11 +81,11 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.forwarder = Forwarder()
-        self.issuer: PermitIssuer = self.forwarder.take_issuer()
+        self.issuer = self.forwarder.take_issuer()
         self.retired: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
     async def call(self, spoke: Spoke, *, seconds: float, function: str = "ok", arguments: str = "{}") -> str:
-        permit = self.issuer.issue(decision_id="d", function=function, arguments_json=arguments)
+        permit = self.issuer.issue(decision_id="d", what=Delivery(function, arguments))
         deadline = asyncio.get_running_loop().time() + seconds
         return await self.forwarder.run(spoke, permit, deadline=deadline, asks=NoAsks())
 

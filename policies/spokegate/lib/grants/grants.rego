@@ -37,9 +37,9 @@ caller_digest := input.subject.app.digest if request.by_spoke
 
 caller_digest := null if request.by_user
 
-target_digest := input.resource.app.digest if not request.connects
+target_digest := input.resource.app.digest if not request.of_hub
 
-target_digest := null if request.connects
+target_digest := null if request.of_hub
 
 # METADATA
 # title: Labels within
@@ -70,8 +70,8 @@ usable(grant) if {
 # description: >-
 #   Once: the very arguments, in this session. Session: in this session. Until: before its time. Always: for a caller
 #   that nothing untrusted has influenced. But for once, only for what can be undone, and bound to arguments. What
-#   steers a connection is its host, which every grant is bound to; a yes to it lasts for the session at most. Any
-#   other scope counts for nothing.
+#   steers what the hub itself does is its resource, such as a host, which every grant is bound to; a yes to it lasts
+#   for the session at most. Any other scope counts for nothing.
 in_scope(grant) if {
 	grant.scope == "once"
 	grant.session == input.context.session
@@ -88,7 +88,7 @@ in_scope(grant) if {
 in_scope(grant) if {
 	grant.scope == "session"
 	grant.session == input.context.session
-	bound_to_host(grant)
+	bound_to_resource(grant)
 }
 
 in_scope(grant) if {
@@ -123,10 +123,11 @@ bound(grant) if {
 }
 
 # METADATA
-# title: Bound to a host
-# description: A connection, and no other request than the one that the grant names, if it names one.
-bound_to_host(grant) if {
-	request.connects
+# title: Bound to a resource
+# description: >-
+#   What the hub itself is to do, and no other request than the one that the grant names, if it names one.
+bound_to_resource(grant) if {
+	request.of_hub
 	object.get(grant, "constraint", {}) == {}
 	object.get(grant, "arguments_digest", null) in {null, input.context.arguments_digest}
 }
@@ -151,10 +152,10 @@ scopes := array.concat(array.concat(["once"], longer), for_good)
 
 default longer := []
 
-longer := ["session"] if request.connects
+longer := ["session"] if request.of_hub
 
 longer := ["session", "until"] if {
-	not request.connects
+	not request.of_hub
 	request.reversible
 	controls.complete
 }

@@ -12,6 +12,20 @@ by_spoke if input.subject.type == "spoke"
 by_user if input.subject.type == "user"
 
 # METADATA
+# title: By the planner
+by_planner if input.subject.type == "planner"
+
+# METADATA
+# title: Of the hub itself
+# description: What is asked for is no app's function, but the hub's own to do.
+of_hub if input.action.name in {"connect", "generate", "remember", "recall", "share"}
+
+# METADATA
+# title: Generates
+# description: The asker wants an answer of the model.
+generates if input.action.name == "generate"
+
+# METADATA
 # title: Connects
 # description: The asker wants to connect to a host outside of the system.
 connects if input.action.name == "connect"
@@ -62,6 +76,8 @@ caller := input.subject.id if {
 }
 
 caller := "the user" if by_user
+
+caller := "the planner" if by_planner
 
 default function := "an unknown function"
 

@@ -15,7 +15,7 @@ import data.spokegate.lib.request
 #   code: discovery.undeclared
 #   hidden: true
 deny contains reason if {
-	not request.connects
+	not request.of_hub
 	not discoverable
 	reason := reasons.of(rego.metadata.chain(), {})
 }

@@ -9,7 +9,8 @@ import data.spokegate.lib.reasons
 import data.spokegate.lib.request
 
 offered := {
-	"spoke": {"invoke", "probe", "return", "connect"},
+	"spoke": {"invoke", "probe", "return", "connect", "generate"},
+	"planner": {"generate"},
 	"user": {"invoke", "probe", "return"},
 }
 
@@ -90,7 +91,7 @@ deny contains reason if {
 #   code: registry.unknown_function
 #   hidden: true
 deny contains reason if {
-	not request.connects
+	not request.of_hub
 	not known_function
 	reason := reasons.of(rego.metadata.chain(), {})
 }
@@ -114,6 +115,17 @@ deny contains reason if {
 deny contains reason if {
 	request.connects
 	not known_host
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Unknown model
+# description: The access request to generate names no model, or lacks what the rules look at.
+# custom:
+#   code: registry.unknown_model
+deny contains reason if {
+	request.generates
+	not known_model
 	reason := reasons.of(rego.metadata.chain(), {})
 }
 
@@ -205,6 +217,12 @@ known_host if {
 	input.resource.host.scheme in schemes
 	input.resource.id == sprintf("%s:%d", [input.resource.host.name, input.resource.host.port])
 	input.resource.host.origin == concat("", ["untrusted:", input.resource.id])
+}
+
+known_model if {
+	input.resource.type == "model"
+	is_array(input.resource.model.clearance)
+	input.resource.id == concat("/", ["model", input.resource.model.name])
 }
 
 named_like_function if split(input.resource.id, ".") == [input.resource.app.name, input.resource.function.name]

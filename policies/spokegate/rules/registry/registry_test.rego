@@ -145,7 +145,6 @@ test_no_other_name_is_reserved if {
 
 test_action_not_offered[note] if {
 	some note, action in {
-		"generate": "generate",
 		"remember": "remember",
 		"recall": "recall",
 		"share": "share",
@@ -166,10 +165,11 @@ test_action_not_offered_when_it_is_missing if {
 	spokegate.decision == testing.denied([action_not_offered]) with input as request
 }
 
-test_connecting_is_not_offered_to_the_user if {
+test_what_is_for_spokes_is_not_offered_to_the_user[action] if {
+	some action, of in {"connect": testing.to_connect, "generate": testing.to_generate}
 	request := testing.patched(testing.by_user, {
-		"/action/name": "connect",
-		"/resource": testing.to_connect.resource,
+		"/action/name": action,
+		"/resource": of.resource,
 	})
 	decision := spokegate.decision with input as request
 	decision == testing.denied(decision.reasons)
@@ -200,6 +200,29 @@ test_unknown_host_when_a_function_is_to_be_connected_to if {
 	request := testing.patched(testing.by_spoke, {"/action/name": "connect"})
 	decision := spokegate.decision with input as request
 	decision == testing.denied([unknown_host])
+}
+
+unknown_model := reason(
+	"registry.unknown_model",
+	"The access request to generate names no model, or lacks what the rules look at.",
+)
+
+test_unknown_model[note] if {
+	some note, values in {
+		"a function": {"/resource/type": "function"},
+		"another name": {"/resource/model/name": "large"},
+		"another id": {"/resource/id": "small"},
+		"no clearance": {"/resource/model/clearance": null},
+		"no model": {"/resource/model": null},
+	}
+	decision := spokegate.decision with input as testing.patched(testing.to_generate, values)
+	decision == testing.denied([unknown_model])
+}
+
+test_a_model_is_no_function[action] if {
+	some action in {"invoke", "return"}
+	request := testing.patched(testing.to_generate, {"/action/name": action})
+	spokegate.decision == testing.hidden([unknown_function]) with input as request
 }
 
 test_a_host_is_no_function[action] if {

@@ -1,0 +1,31 @@
+"""The doors of the hub's own errands. The mediator takes their issuers; an errand brings its permit to its door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hub.mediation.request import ActionName
+from hub.model.client import ModelClient
+from hub.permit import Issuer
+from hub.spokes.egress.connector import EgressConnector
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The doors.
+
+    Attributes:
+        connector: The door out of the system.
+        model: The door to the model; None where the hub has none.
+    """
+
+    connector: EgressConnector
+    model: ModelClient | None = None
+
+    def take_issuers(self) -> dict[ActionName, Issuer[Any]]:
+        """Return the issuers of the permits, by the action that takes them. They are given out once."""
+        issuers: dict[ActionName, Issuer[Any]] = {"connect": self.connector.take_issuer()}
+        if self.model is not None:
+            issuers["generate"] = self.model.take_issuer()
+        return issuers

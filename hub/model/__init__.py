@@ -1,0 +1,1 @@
+"""The model: the one door to it, and its provider. The key never leaves here."""
