@@ -20,9 +20,11 @@ from hub.errors import SpokegateError
 from hub.mediation.actions import Limits
 from hub.mediation.consent import Prompts
 from hub.mediation.errands.doors import Doors
+from hub.mediation.errands.share import Disclosure
 from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
+from hub.mediation.memory import Memory
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import OpaPdp
 from hub.model.client import ModelClient, ModelSpec
@@ -160,7 +162,8 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         )
         grants = GrantStore(engine, audit)
         kept = KeptLabels(DataLabelStore(engine, audit, hub=config.name))
-        memory, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
+        memory_store, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
+        memory = Memory(memory_store)
         prompts = Prompts()
         payloads = Payloads(in_log=config.audit.payloads)
         mediator = Mediator(
@@ -172,7 +175,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             audit=audit,
             supervisor=supervisor,
             forwarder=Forwarder(),
-            doors=Doors(connector=egress, model=model),
+            doors=Doors(connector=egress, memory=memory, disclosure=Disclosure(user_data), model=model),
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
             payloads=payloads,
         )
@@ -199,7 +202,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                     grants=grants,
                     audit=audit,
                     explainer=explainer,
-                    memory=memory,
+                    memory=memory_store,
                     user_data=UserData(user_data),
                 ),
                 clients=config.clients,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, get_args
 
 from hub.errors import RequestInvalid
 from hub.mediation import schema
 from hub.mediation.labels import NONE, Labels
+from hub.permit import Door, Permit, PermitInvalid
 from hub.store.memory import Entry, MemoryStore, Role, StoredLabels, Turn
 
 HUB: Final = "hub"
@@ -43,8 +44,18 @@ class Recollection:
     labels: Labels = NONE
 
 
-class Memory:
-    """Reads and writes what is remembered, for the mediator.
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What is to be stored, of whom, for whom, and the labels that it carries."""
+
+    user: str
+    app: str
+    arguments: dict[str, Any]
+    labels: Labels
+
+
+class Memory(Door[Writing | Recollection]):
+    """The door to what is remembered.
 
     Args:
         store: Where it is kept.
@@ -52,12 +63,13 @@ class Memory:
     """
 
     def __init__(self, store: MemoryStore, limits: MemoryLimits = MemoryLimits()) -> None:
+        super().__init__()
         self._store = store
         self._limits = limits
         self.on_outgrown: Callable[[str, str], None] = _nobody
 
-    async def read(self, user: str, app: str, arguments: dict[str, Any]) -> Recollection:
-        """Read what a checked `recall` asks for.
+    async def look(self, user: str, app: str, arguments: dict[str, Any]) -> Recollection:
+        """Look up, for the hub alone, what a checked `recall` would tell.
 
         Raises:
             AuditUnavailable: The database could not be read.
@@ -74,23 +86,33 @@ class Memory:
             summary=history.summary.text, turns=turns, labels=labels | labels_of(history.summary.labels)
         )
 
-    async def write(self, user: str, app: str, arguments: dict[str, Any], labels: Labels, *, decision_id: str) -> None:
-        """Store what a checked `remember` asks for, and return when it is durable.
+    def tell(self, permit: Permit[Writing | Recollection]) -> Recollection:
+        """Return what a permit lets be told."""
+        told = self.redeem(permit)
+        if not isinstance(told, Recollection):
+            raise PermitInvalid(f"permit of {permit.decision_id}: not for reading")
+        return told
+
+    async def write(self, permit: Permit[Writing | Recollection]) -> None:
+        """Store what a permit lets be stored, and return when it is durable.
 
         Raises:
             QuotaExceeded: There is no room.
             AuditUnavailable: It could not be written.
         """
-        if "forget" in arguments:
-            await self._store.forget_entry(user, app, arguments["forget"], decision_id=decision_id)
-        elif "key" in arguments:
-            value_json = schema.canonical(arguments["value"], what="value").decode()
-            key, carried = arguments["key"], labels.to_json()
-            await self._store.put(user, app, key, value_json, carried, decision_id=decision_id)
-        else:
-            role, text = cast(Role, arguments["role"]), arguments["text"]
-            await self._store.say(user, app, role, text, labels.to_json(), decision_id=decision_id)
-            self.on_outgrown(user, app)
+        writing, decision_id = self.redeem(permit), permit.decision_id
+        if not isinstance(writing, Writing):
+            raise PermitInvalid(f"permit of {decision_id}: not for writing")
+        user, app, carried = writing.user, writing.app, writing.labels.to_json()
+        match writing.arguments:
+            case {"forget": key}:
+                await self._store.forget_entry(user, app, key, decision_id=decision_id)
+            case {"key": key, "value": value}:
+                value_json = schema.canonical(value, what="value").decode()
+                await self._store.put(user, app, key, value_json, carried, decision_id=decision_id)
+            case {"role": role, "text": text}:
+                await self._store.say(user, app, role, text, carried, decision_id=decision_id)
+                self.on_outgrown(user, app)
 
 
 def check_remember(arguments: dict[str, Any]) -> None:

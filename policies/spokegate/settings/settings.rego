@@ -86,11 +86,13 @@ switchable := {
 	"flows",
 	"influence",
 	"irreversible",
+	"memory",
 	"models",
 	"obligations",
 	"rate",
 	"requests",
 	"results",
+	"sharing",
 	"site",
 }
 

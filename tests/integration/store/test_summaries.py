@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from hub.errors import ModelUnavailable, PolicyDenied
 from hub.mediation.labels import NONE, Labels
-from hub.mediation.memory import Memory, MemoryLimits, Recollection
+from hub.mediation.memory import Memory, MemoryLimits, Recollection, Writing
+from hub.permit import Issuer
 from hub.sessions.memory import Summaries, Summarise
 from hub.store.audit import AuditLog
 from hub.store.database import open_database
@@ -20,6 +23,10 @@ from hub.store.memory import MemoryStore
 LIMITS = MemoryLimits(history_characters=100, summary_characters=80)
 MAIL = Labels.of(integrity=["untrusted:email"])
 HEALTH = Labels.of(confidentiality=["health"])
+
+
+# In the mediator's place.
+ISSUERS: WeakKeyDictionary[Memory, Issuer[Any]] = WeakKeyDictionary()
 
 
 class Model:
@@ -45,6 +52,7 @@ async def remembering(
     async with AuditLog(engine) as audit:
         store = MemoryStore(engine, audit)
         memory = Memory(store, LIMITS if prune else MemoryLimits(10**9, 10**9))
+        ISSUERS[memory] = memory.take_issuer()
         async with Summaries(store, model, LIMITS, seconds=seconds) as summaries:
             if prune:
                 memory.on_outgrown = summaries.look
@@ -53,11 +61,12 @@ async def remembering(
 
 
 async def say(memory: Memory, text: str, labels: Labels = NONE, *, user: str = "alice", role: str = "user") -> None:
-    await memory.write(user, "diary", {"role": role, "text": text}, labels, decision_id="d-1")
+    writing = Writing(user, "diary", {"role": role, "text": text}, labels)
+    await memory.write(ISSUERS[memory].issue(decision_id="d-1", what=writing))
 
 
 async def told(memory: Memory, user: str = "alice") -> Recollection:
-    return await memory.read(user, "diary", {"history": True})
+    return await memory.look(user, "diary", {"history": True})
 
 
 async def test_what_outgrows_its_budget_is_summarised_with_the_labels_of_all_that_was_read(tmp_path: Path) -> None:
