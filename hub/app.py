@@ -24,7 +24,7 @@ from hub.mediation.errands.share import Disclosure
 from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
-from hub.mediation.memory import Memory
+from hub.mediation.memory import Memory, MemoryLimits
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import OpaPdp
 from hub.model.client import ModelClient, ModelSpec
@@ -32,6 +32,7 @@ from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
 from hub.opa.rules import RuleNotes
+from hub.sessions.memory import ModelSummaries, Summaries
 from hub.sessions.session import Sessions
 from hub.sessions.user_data import UserData
 from hub.spokes.egress.addresses import parse_socket_address
@@ -163,7 +164,8 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         grants = GrantStore(engine, audit)
         kept = KeptLabels(DataLabelStore(engine, audit, hub=config.name))
         memory_store, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
-        memory = Memory(memory_store)
+        memory_limits = MemoryLimits(config.memory.history_characters, config.memory.summary_characters)
+        memory = Memory(memory_store, memory_limits)
         prompts = Prompts()
         payloads = Payloads(in_log=config.audit.payloads)
         mediator = Mediator(
@@ -179,6 +181,9 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
             payloads=payloads,
         )
+        by_model = ModelSummaries(mediator, registry, characters=memory_limits.summary_characters) if model else None
+        summaries = await stack.enter_async_context(Summaries(memory_store, by_model, memory_limits))
+        memory.on_said = summaries.look
         sessions = await stack.enter_async_context(
             Sessions(
                 mediator=mediator,

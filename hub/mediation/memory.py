@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 
 from hub.errors import RequestInvalid
 from hub.mediation import schema
+from hub.mediation.caller import SessionState
 from hub.mediation.labels import NONE, Labels
 from hub.permit import Door, Permit, PermitInvalid
 from hub.store.memory import Entry, MemoryStore, Role, StoredLabels, Turn
@@ -46,9 +47,9 @@ class Recollection:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What is to be stored, of whom, for whom, and the labels that it carries."""
+    """What is to be stored, in which session, for whom, and the labels that it carries."""
 
-    user: str
+    session: SessionState
     app: str
     arguments: dict[str, Any]
     labels: Labels
@@ -66,7 +67,7 @@ class Memory(Door[Writing | Recollection]):
         super().__init__()
         self._store = store
         self._limits = limits
-        self.on_outgrown: Callable[[str, str], None] = _nobody
+        self.on_said: Callable[[SessionState, str], None] = _nobody
 
     async def look(self, user: str, app: str, arguments: dict[str, Any]) -> Recollection:
         """Look up, for the hub alone, what a checked `recall` would tell.
@@ -103,7 +104,7 @@ class Memory(Door[Writing | Recollection]):
         writing, decision_id = self.redeem(permit), permit.decision_id
         if not isinstance(writing, Writing):
             raise PermitInvalid(f"permit of {decision_id}: not for writing")
-        user, app, carried = writing.user, writing.app, writing.labels.to_json()
+        user, app, carried = writing.session.user, writing.app, writing.labels.to_json()
         match writing.arguments:
             case {"forget": key}:
                 await self._store.forget_entry(user, app, key, decision_id=decision_id)
@@ -112,7 +113,7 @@ class Memory(Door[Writing | Recollection]):
                 await self._store.put(user, app, key, value_json, carried, decision_id=decision_id)
             case {"role": role, "text": text}:
                 await self._store.say(user, app, role, text, carried, decision_id=decision_id)
-                self.on_outgrown(user, app)
+                self.on_said(writing.session, app)
 
 
 def check_remember(arguments: dict[str, Any]) -> None:
@@ -184,5 +185,5 @@ def _check_key(key: str) -> None:
         raise RequestInvalid("key: holds a control character")
 
 
-def _nobody(_user: str, _app: str) -> None:
+def _nobody(_session: SessionState, _app: str) -> None:
     """Nobody summarises."""

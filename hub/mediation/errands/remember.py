@@ -73,7 +73,7 @@ class Remember(_OfMemory):
     @property
     def what(self) -> Writing:
         """What is stored; it carries all that who asks may know by then."""
-        return Writing(self._user, self._app, self._arguments, self._caller.labels)
+        return Writing(self._caller.session, self._app, self._arguments, self._caller.labels)
 
     async def run(self, permit: Permit[Any]) -> None:
         """Store it; it is durable then."""

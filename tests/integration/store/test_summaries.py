@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from hub.errors import ModelUnavailable, PolicyDenied
+from hub.mediation.caller import SessionState
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.memory import Memory, MemoryLimits, Recollection, Writing
 from hub.permit import Issuer
@@ -36,8 +37,8 @@ class Model:
         self.asked: list[tuple[str, str, Labels, str]] = []
         self._answers = list(answers)
 
-    async def __call__(self, user: str, app: str, labels: Labels, instructions: str, text: str) -> str:
-        self.asked.append((user, app, labels, text))
+    async def __call__(self, session: SessionState, app: str, labels: Labels, instructions: str, text: str) -> str:
+        self.asked.append((session.user, app, labels, text))
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -55,13 +56,13 @@ async def remembering(
         ISSUERS[memory] = memory.take_issuer()
         async with Summaries(store, model, LIMITS, seconds=seconds) as summaries:
             if prune:
-                memory.on_outgrown = summaries.look
+                memory.on_said = summaries.look
             yield memory, summaries
     engine.dispose()
 
 
 async def say(memory: Memory, text: str, labels: Labels = NONE, *, user: str = "alice", role: str = "user") -> None:
-    writing = Writing(user, "diary", {"role": role, "text": text}, labels)
+    writing = Writing(SessionState(id="s-1", user=user), "diary", {"role": role, "text": text}, labels)
     await memory.write(ISSUERS[memory].issue(decision_id="d-1", what=writing))
 
 
@@ -111,7 +112,7 @@ async def test_without_a_model_that_answers_the_beginnings_stand_for_the_turns(
 async def test_a_model_that_hangs_holds_up_nobody_who_speaks(tmp_path: Path) -> None:
     asked = asyncio.Event()
 
-    async def hangs(user: str, app: str, labels: Labels, instructions: str, text: str) -> str:
+    async def hangs(session: SessionState, app: str, labels: Labels, instructions: str, text: str) -> str:
         asked.set()
         await asyncio.Event().wait()
         return ""
