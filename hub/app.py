@@ -32,7 +32,10 @@ from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
 from hub.opa.rules import RuleNotes
+from hub.sessions.converse import Converser
+from hub.sessions.earlier import EarlierWords
 from hub.sessions.memory import ModelSummaries, Summaries
+from hub.sessions.planner import MediatedModel, Planner
 from hub.sessions.session import Sessions
 from hub.sessions.user_data import UserData
 from hub.spokes.egress.addresses import parse_socket_address
@@ -90,7 +93,9 @@ def registry_of(config: Config) -> Registry:
         ManifestInvalid: Something is wrong with one of them; all problems at once.
     """
     return Registry(
-        Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
+        Installed(
+            path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels, enable=app.enable
+        )
         for app in config.apps
     )
 
@@ -184,9 +189,16 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         by_model = ModelSummaries(mediator, registry, characters=memory_limits.summary_characters) if model else None
         summaries = await stack.enter_async_context(Summaries(memory_store, by_model, memory_limits))
         memory.on_said = summaries.look
+        converser = Converser(
+            mediator=mediator,
+            registry=registry,
+            planner=Planner(MediatedModel(mediator)),
+            earlier=EarlierWords(mediator),
+        )
         sessions = await stack.enter_async_context(
             Sessions(
                 mediator=mediator,
+                converser=converser,
                 supervisor=supervisor,
                 grants=grants,
                 kept=kept,

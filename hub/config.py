@@ -45,6 +45,9 @@ class AppConfig(_Document):
     result_labels: dict[Name, ResultLabels] = Field(
         default_factory=dict, description="By function: labels of its results beyond those of the manifest."
     )
+    enable: tuple[Name, ...] = Field(
+        default=(), description="The functions and toolkits of it that are offered; all of them by default."
+    )
 
 
 class ClientConfig(_Document):

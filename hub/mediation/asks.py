@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hub.errors import QuotaExceeded
 from hub.mediation import remembering
 from hub.mediation.caller import Caller, SessionState, spoke_caller
 from hub.mediation.errands.connect import Connect
@@ -20,6 +21,8 @@ from hub.spokes.registry import RegisteredApp, RegisteredFunction
 
 if TYPE_CHECKING:
     from hub.mediation.mediator import Mediator
+
+_MAX_PATTERNS = 256
 
 
 async def generate(mediator: Mediator, caller: Caller, request_json: str, on_text: OnText | None = None) -> Completion:
@@ -54,9 +57,15 @@ class SpokeAsks:
         delivered = await self.mediator.mediate(self.caller, "invoke", function, arguments_json)
         return delivered.result_json
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
-        """List the functions that may be asked for."""
-        return await self.mediator.probe(self.caller)
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
+        """List the functions that may be asked for; see `Mediator.probe`.
+
+        Raises:
+            QuotaExceeded: Too many are named.
+        """
+        if len(patterns) > _MAX_PATTERNS:
+            raise QuotaExceeded(f"a probe of more than {_MAX_PATTERNS} functions")
+        return await self.mediator.probe(self.caller, patterns)
 
     async def generate(self, request_json: str, on_text: OnText) -> Generated:
         """Ask the model."""

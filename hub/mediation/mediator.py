@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -31,6 +32,7 @@ from hub.errors import (
     ObligationUnfulfilled,
     PolicyDenied,
     QuotaExceeded,
+    Refused,
     RequestInvalid,
     SpokegateError,
 )
@@ -162,9 +164,9 @@ class Mediator:
             _log.exception("a call failed in the hub", decision_id=call.decision_id)
             raise await self._refuse(call, SpokegateError(f"{type(error).__name__}: {error}")) from error
 
-    async def probe(self, caller: Caller) -> list[RegisteredFunction]:
-        """Return the functions that a caller may ask for, each by a decision of its own."""
-        functions = list(self._registry.functions.values())
+    async def probe(self, caller: Caller, patterns: Sequence[str] = ()) -> list[RegisteredFunction]:
+        """Return the functions, of those named if any are, that a caller may ask for, each by a decision of its own."""
+        functions = self._registry.concerning(caller.app, patterns)
         answers = await asyncio.gather(
             *(self.mediate(caller, "probe", function.id) for function in functions), return_exceptions=True
         )
@@ -464,6 +466,8 @@ class Mediator:
         """
         if not error.decision_id:
             error.decision_id = call.decision_id
+        if isinstance(error, Refused) and call.action == "invoke" and call.caller.app is not None:
+            call.caller.session.refused[call.function] = error
         ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)

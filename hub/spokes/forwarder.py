@@ -73,8 +73,8 @@ class Asks(Protocol):
         """
         ...
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
-        """Return the functions that the app may ask for.
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
+        """Return the functions that the app may ask for, of those that are named: all when none are.
 
         Raises:
             SpokegateError: It was refused, or failed.
@@ -181,6 +181,7 @@ class _Run:
         self._stream = stream
         self._asks = asks
         self._name = spoke.name
+        self._instructions = spoke.instructions
         self._wire = spoke.wire
         self._write_lock = asyncio.Lock()
         self._seen: set[int] = set()
@@ -192,6 +193,8 @@ class _Run:
             arguments_json=delivery.arguments_json,
             ask_window=ASK_WINDOW,
             user_data_json=delivery.user_data_json,
+            app=self._name,
+            instructions=self._instructions,
         )
         self._wire.explain(start.ByteSize(), frames=CALL_FRAMES)
         await self._stream.write(spoke_pb2.RunRequest(start=start))
@@ -278,7 +281,7 @@ class _Run:
                 result_json = await self._asks.invoke(ask.invoke.function, ask.invoke.arguments_json)
                 return spoke_pb2.Answer(ask_id=ask.ask_id, invoke=spoke_pb2.InvokeAnswer(result_json=result_json))
             case "probe":
-                functions = [_probed(function) for function in await self._asks.probe()]
+                functions = [_probed(function) for function in await self._asks.probe(ask.probe.functions)]
                 return spoke_pb2.Answer(ask_id=ask.ask_id, probe=spoke_pb2.ProbeAnswer(functions=functions))
             case "generate":
                 return await self._generate(ask.ask_id, ask.generate.request_json)

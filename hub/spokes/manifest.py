@@ -22,6 +22,7 @@ import jsonschema_rs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from hub.spokes.egress.destination import DestinationInvalid, parse_declared
+from hub.spokes.kinds import filled_in, kind_problems
 from hub.spokes.wanted import wanted_problems
 from hub.yaml_document import DocumentInvalid, Lines, Problem, field_problems, read_yaml
 
@@ -42,6 +43,7 @@ Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
 ProgramPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+$", max_length=255)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Instructions = Annotated[str, StringConstraints(min_length=1, max_length=16_000)]
 
 
 class _Document(BaseModel):
@@ -114,7 +116,12 @@ class Manifest(_Document):
         description="The app's version, such as `1.0.0`."
     )
     description: Text = Field(description="What the app does, for people and for models; untrusted text.")
-    kind: Literal["tool", "agent", "annotation", "mcp"] = Field(description="The kind of app: `tool`.")
+    kind: Literal["tool", "agent", "annotation", "mcp"] = Field(
+        description="The kind of app: `tool`, `agent` or `annotation`."
+    )
+    instructions: Instructions = Field(
+        default="", description="What an agent or an annotation tells the model that it is to do; untrusted text."
+    )
     entry: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
     ] = Field(default="", description="Where its `App` object is, as `module:attribute`; an app has this or `command`.")
@@ -125,6 +132,10 @@ class Manifest(_Document):
         "and its arguments.",
     )
     functions: dict[Name, FunctionSpec] = Field(min_length=1, description="The functions that it offers, by name.")
+    toolkits: dict[Name, tuple[Name, ...]] = Field(
+        default_factory=dict,
+        description="Groups of its functions that an installation can enable together, by name.",
+    )
     asks: tuple[AskPattern, ...] = Field(
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
     )
@@ -190,19 +201,18 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
         raise ManifestInvalid(error.problems) from None
     if not isinstance(data, dict):
         raise ManifestInvalid([*problems, lines.problem((), "a manifest is a mapping of fields")])
+    problems += kind_problems(data, lines)
+    data = filled_in(data)
     manifest = None
     try:
         manifest = Manifest.model_validate_json(json.dumps(data))
     except ValidationError as error:
         problems += field_problems(error, lines, _model_at)
-    if data.get("kind") in ("agent", "annotation", "mcp"):
-        problems.append(
-            lines.problem(("kind",), f"`kind`: this release does not run `{data['kind']}` apps: use `tool`")
-        )
     problems += _egress_problems(data.get("egress"), lines)
     functions = data.get("functions")
     problems += _start_problems(data, lines)
     problems += wanted_problems(data, lines)
+    problems += _toolkit_problems(data, lines)
     for name, spec in functions.items() if isinstance(functions, dict) else ():
         if isinstance(spec, dict):
             problems += _function_problems(("functions", name), spec, lines)
@@ -223,6 +233,23 @@ def _egress_problems(egress: Any, lines: Lines) -> Iterator[Problem]:
         if text in seen:
             yield lines.problem(("egress", index), f"`egress.{index}`: `{text}` is there already: remove one")
         seen.add(text)
+
+
+def _toolkit_problems(data: dict[Any, Any], lines: Lines) -> Iterator[Problem]:
+    functions, toolkits = data.get("functions"), data.get("toolkits")
+    known = functions.keys() if isinstance(functions, dict) else ()
+    for toolkit, names in toolkits.items() if isinstance(toolkits, dict) else ():
+        if toolkit in known:
+            yield lines.problem(
+                ("toolkits", toolkit), f"`toolkits.{toolkit}`: a function has this name already: rename it"
+            )
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            if isinstance(name, str) and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                mend = f"did you mean `{near[0]}`?" if near else "declare it under `functions`, or remove it"
+                yield lines.problem(
+                    ("toolkits", toolkit, index), f"`toolkits.{toolkit}`: there is no function `{name}`: {mend}"
+                )
 
 
 def _start_problems(data: dict[Any, Any], lines: Lines) -> Iterator[Problem]:

@@ -134,8 +134,19 @@ class Call(Protocol):
             ValueError: The arguments have no JSON form or are too large.
         """
 
-    async def probe(self) -> list[ProbedFunction]:
-        """Return the functions that this app may ask for, by name.
+    @property
+    def app(self) -> str:
+        """The app's own name."""
+
+    @property
+    def instructions(self) -> str:
+        """What an agent or annotation is told to do, by its manifest; empty for a tool."""
+
+    async def probe(self, functions: Sequence[str] = ()) -> list[ProbedFunction]:
+        """Return the functions that this app may ask for, by name: its own, and of those that its manifest declares.
+
+        Args:
+            functions: Only these, each as `app.function` or `app.*`; all when there are none.
 
         Raises:
             Refused: The probe was not let through.
@@ -242,5 +253,10 @@ class Call(Protocol):
             Refused: It was not let through.
         """
 
-    async def progress(self, text: str) -> None:
-        """Send a sign of life; what is beyond 1 KiB is cut off."""
+    async def progress(self, text: str, *, answer: bool = False) -> None:
+        """Send a sign of life; what is beyond 1 KiB is cut off.
+
+        Args:
+            text: What the function is at.
+            answer: The text is the next piece of what it is going to return as `text`, and can be shown already.
+        """

@@ -45,6 +45,8 @@ class StreamCall:
 
     def __init__(self, context: Context, data: Path, start: spoke_pb2.Start) -> None:
         self.data = data
+        self.app = start.app
+        self.instructions = start.instructions
         self.user_data = {name: json.loads(value) for name, value in start.user_data_json.items()}
         self._context = context
         self._window = start.ask_window
@@ -65,9 +67,9 @@ class StreamCall:
         answer = await self._ask(spoke_pb2.Ask(invoke=spoke_pb2.InvokeAsk(function=function, arguments_json=text)))
         return json.loads(answer.invoke.result_json)
 
-    async def probe(self) -> list[ProbedFunction]:
+    async def probe(self, functions: Sequence[str] = ()) -> list[ProbedFunction]:
         """Return the functions that this app may ask for (see `Call.probe`)."""
-        answer = await self._ask(spoke_pb2.Ask(probe=spoke_pb2.ProbeAsk()))
+        answer = await self._ask(spoke_pb2.Ask(probe=spoke_pb2.ProbeAsk(functions=functions)))
         return [
             ProbedFunction(
                 name=function.name,
@@ -161,12 +163,13 @@ class StreamCall:
         answer = (await self._ask(spoke_pb2.Ask(recall=spoke_pb2.RecallAsk(history=True)))).recall
         return History(answer.summary, tuple(Turn(turn.role, turn.text) for turn in answer.turns))
 
-    async def progress(self, text: str) -> None:
+    async def progress(self, text: str, *, answer: bool = False) -> None:
         """Send a sign of life (see `Call.progress`)."""
         self._check_open()
         # Waited for until it is written, or a function that reports in a loop would fill the memory.
         written = asyncio.get_running_loop().create_future()
-        frame = spoke_pb2.RunResponse(progress=spoke_pb2.Progress(text=_cut(text, MAX_PROGRESS_BYTES)))
+        progress = spoke_pb2.Progress(text=_cut(text, MAX_PROGRESS_BYTES), answer=answer)
+        frame = spoke_pb2.RunResponse(progress=progress)
         self._send(frame, written)
         await written
 

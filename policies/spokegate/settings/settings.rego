@@ -89,6 +89,7 @@ switchable := {
 	"memory",
 	"models",
 	"obligations",
+	"plan",
 	"rate",
 	"requests",
 	"results",

@@ -66,7 +66,7 @@ class NoAsks:
     async def invoke(self, function: str, arguments_json: str) -> str:
         return "{}"
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
         return []
 
     async def generate(self, request_json: str, on_text: Callable[[str], Awaitable[None]]) -> Generated:

@@ -98,7 +98,18 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
         ({"version": 1.0}, "version:", 'quote it, "1.0"'),
         ({"version": "1"}, "version:", "such as `1.0.0`"),
         ({"description": ""}, "description:", "`description`"),
-        ({"kind": "agent"}, "kind:", "this release does not run `agent` apps: use `tool`"),
+        ({"kind": "mcp"}, "kind:", "this release does not run `mcp` apps: use `tool`"),
+        ({"instructions": "Answer."}, "instructions:", "only agents and annotations have them"),
+        ({"instructions": ""}, "instructions:", "at least 1 character"),
+        ({"instructions": "x" * 16_001}, "instructions:", "16000"),
+        ({"kind": "agent"}, "manifest:", "`instructions`: an agent is told by them what to do: write them"),
+        ({"kind": "agent", "instructions": "Answer."}, "functions:", "an agent answers by `respond`: declare it"),
+        ({"kind": "annotation"}, "manifest:", "`instructions`: an annotation is told by them"),
+        ({"kind": "annotation", "instructions": "Answer."}, "entry:", "`entry`: an annotation is instructions alone"),
+        ({"kind": "annotation", "instructions": "Answer."}, "functions:", "`functions`: an annotation is instructions"),
+        ({"kind": "annotation", "instructions": "Answer."}, "asks:", "`asks`: an annotation is instructions alone"),
+        ({"toolkits": {"fares": ["estimate_far"]}}, "- estimate_far", "did you mean `estimate_fare`?"),
+        ({"toolkits": {"fares": ["zzz"]}}, "- zzz", "there is no function `zzz`: declare it under `functions`"),
         ({"kind": "tol"}, "kind:", "did you mean `tool`"),
         ({"entry": "metro_hail"}, "entry:", "`module:attribute`"),
         ({"entry": None}, "manifest:", "write `module:attribute`, or `command` for a program"),
@@ -232,7 +243,7 @@ def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_all_problems_come_at_once_in_order(tmp_path: Path) -> None:
-    directory = write_app(tmp_path, version=1.0, kind="agent", asks=["Foo"], zzz=1)
+    directory = write_app(tmp_path, version=1.0, kind="mcp", asks=["Foo"], zzz=1)
     lines = [problem.line for problem in problems(directory)]
     assert len(lines) == 4
     assert lines == sorted(lines)
