@@ -30,6 +30,7 @@ from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
+from hub.model.client import ModelClient
 from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.proxy import Connects
 from hub.spokes.forwarder import Forwarder
@@ -162,6 +163,7 @@ async def desk(
     pdp: FakePdp | None = None,
     connector: EgressConnector | None = None,
     location: Path | str | None = None,
+    model: ModelClient | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
@@ -183,7 +185,7 @@ async def desk(
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
-            doors=Doors(connector=connector or EgressConnector()),
+            doors=Doors(connector=connector or EgressConnector(), model=model),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))
