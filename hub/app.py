@@ -30,6 +30,9 @@ from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
 from hub.opa.rules import RuleNotes
+from hub.sessions.converse import Converser
+from hub.sessions.earlier import EarlierWords
+from hub.sessions.planner import MediatedModel, Planner
 from hub.sessions.session import Sessions
 from hub.sessions.user_data import UserData
 from hub.spokes.egress.addresses import parse_socket_address
@@ -178,9 +181,16 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
             payloads=payloads,
         )
+        converser = Converser(
+            mediator=mediator,
+            registry=registry,
+            planner=Planner(MediatedModel(mediator)),
+            earlier=EarlierWords(memory),
+        )
         sessions = await stack.enter_async_context(
             Sessions(
                 mediator=mediator,
+                converser=converser,
                 supervisor=supervisor,
                 grants=grants,
                 kept=kept,

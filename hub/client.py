@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -115,6 +115,17 @@ class HubClient:
             confidentiality=tuple(reply.labels.confidentiality),
             integrity=tuple(reply.labels.integrity),
         )
+
+    async def converse(self, session_id: str, text: str) -> AsyncGenerator[hub_pb2.ConverseResponse, None]:
+        """Say a wish; see `Session.converse`."""
+        request = hub_pb2.ConverseRequest(session_id=session_id, text=text)
+        call = self._stub.Converse(request, timeout=self._timeout_seconds)
+        try:
+            with _errors():
+                async for event in call:
+                    yield event
+        finally:
+            call.cancel()
 
     @contextlib.asynccontextmanager
     async def prompts(
@@ -262,6 +273,19 @@ class Session:
             HubError: It was refused, or failed.
         """
         return await self.client.invoke(self.id, function, arguments, user_text=user_text)
+
+    def converse(self, text: str) -> AsyncGenerator[hub_pb2.ConverseResponse, None]:
+        """Say a wish in the user's own words, and yield what happens; the last event is `final`.
+
+        Closing it before cancels the wish and everything that it caused.
+
+        Args:
+            text: The wish.
+
+        Raises:
+            HubError: It was refused, or failed.
+        """
+        return self.client.converse(self.id, text)
 
 
 async def _events(call: Any) -> AsyncIterator[hub_pb2.WatchPromptsResponse]:

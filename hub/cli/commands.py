@@ -104,6 +104,23 @@ def call(
 
 
 @app.command()
+def chat(
+    wish: Annotated[str | None, typer.Argument(help="What you want; without it, wishes are asked for.")] = None,
+    user: Annotated[str, typer.Option("--user", help="Who you are: the user of one of the hub's sockets.")] = "",
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Deadline of a wish in seconds.")] = 600.0,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say what you want, and see which apps do it, what they are refused, and what comes of it."""
+    from hub.cli import chat as chatting
+
+    if user:
+        socket = _socket_of(user, config, socket)
+    run(chatting.chat(socket, wish, form, timeout_seconds=timeout), form, chatting.HINTS)
+
+
+@app.command()
 def apps(socket: SocketOption = None, form: FormatOption = Format.TEXT) -> None:
     """List the installed apps and their functions."""
 
@@ -238,6 +255,25 @@ async def _call(
         return
     out.print(Text(safe(json.dumps(answer.result, ensure_ascii=False))))
     err.print(Text("  ".join([answer.decision_id, *map(safe, labels)]), style="dim"))
+
+
+def _socket_of(user: str, config: Path | None, socket: Path | None) -> Path:
+    """Return the socket that stands for a user, by the hub's configuration."""
+    from hub.config import find_config, load_config
+    from hub.errors import SpokegateError
+
+    if socket is not None:
+        raise typer.BadParameter("give --user or --socket, not both")
+    try:
+        loaded = load_config(find_config(config))
+    except SpokegateError as error:
+        err.print(Text(str(error), style="red"))
+        raise typer.Exit(Exit.USAGE) from None
+    found = [client.socket for client in loaded.clients if client.user == user]
+    if not found:
+        there_are = ", ".join(client.user for client in loaded.clients)
+        raise typer.BadParameter(f"--user {user}: the hub has no socket for them; it has for {there_are}")
+    return loaded.runtime_dir / found[0]
 
 
 def _arguments(pairs: list[str], whole: str | None) -> str:

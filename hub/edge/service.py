@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from spokegate.v1 import hub_pb2, hub_pb2_grpc
 
-from hub.edge import convert
+from hub.edge import conversation, convert
 from hub.edge.interceptors import seconds_left
-from hub.errors import RequestInvalid, Unimplemented
+from hub.errors import RequestInvalid
 from hub.mediation.consent import Prompts
 from hub.mediation.explain import Explainer
 from hub.sessions.session import Sessions
@@ -74,9 +75,16 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
     async def Converse(  # noqa: N802
         self, request: hub_pb2.ConverseRequest, context: Any
     ) -> AsyncIterator[hub_pb2.ConverseResponse]:
-        """Refuse: this hub has no planner."""
-        raise Unimplemented("Converse")
-        yield  # makes this an async generator, as a streaming handler is
+        """Carry out a wish of the user."""
+        events = self._backend.sessions.converse(
+            self._user,
+            request.session_id,
+            request.text,
+            timeout_seconds=_with_time_to_answer(seconds_left(context, self._call_seconds)),
+        )
+        async with aclosing(events):
+            async for event in events:
+                yield conversation.response(event)
 
     async def Invoke(  # noqa: N802
         self, request: hub_pb2.InvokeRequest, context: Any

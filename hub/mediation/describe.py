@@ -55,7 +55,8 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
         context=Context(
             session=session.id,
             time=_rfc3339(time.time()),
-            planned=False,
+            planned=session.plan is not None and call.function in session.plan,
+            plan=sorted(session.plan) if session.plan is not None else None,
             chain=list(call.caller.chain),
             hop=call.caller.hop,
             labels=_labels_fact(call.labels),

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -32,6 +32,7 @@ from hub.errors import (
     ObligationUnfulfilled,
     PolicyDenied,
     QuotaExceeded,
+    Refused,
     RequestInvalid,
     SpokegateError,
 )
@@ -121,6 +122,7 @@ class Mediator:
         *,
         reviewed: Call | None = None,
         errand: Errand | None = None,
+        on_answer: Callable[[str], None] | None = None,
     ) -> Delivered:
         """Take one request through the ten steps.
 
@@ -131,6 +133,7 @@ class Mediator:
             arguments_json: The arguments, as the caller wrote them.
             reviewed: Action `return` only: the call whose result is decided on.
             errand: What the hub itself is asked to do, where it is that; see `errand`.
+            on_answer: Hears the pieces of an answer in words before it is whole, where the decision lets a user.
 
         Returns:
             What the caller gets, on record as allowed.
@@ -139,6 +142,7 @@ class Mediator:
             SpokegateError: Any of them; the request is refused, and nothing more of it happens.
         """
         call = self._identify(caller, action, function, reviewed, errand)  # 1
+        call.on_answer = on_answer
         try:
             async with asyncio.timeout_at(caller.deadline):
                 await self._resolve(call, arguments_json)  # 2
@@ -365,7 +369,7 @@ class Mediator:
         )
         session.give(target.app.name, call.labels | describe.function_labels(target))
         await self._keep(session, target.app)
-        delivery = Delivery(target.name, call.arguments_json.decode())
+        delivery = Delivery(target.name, call.arguments_json.decode(), call.ahead)
         permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
         released = NONE
@@ -463,6 +467,8 @@ class Mediator:
         """
         if not error.decision_id:
             error.decision_id = call.decision_id
+        if isinstance(error, Refused) and call.action == "invoke" and call.caller.app is not None:
+            call.caller.session.refused[call.function] = error
         ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)

@@ -141,7 +141,11 @@ class Context(_Document):
 
     session: str = Field(description="The session.")
     time: str = Field(description="When the request was described, RFC 3339 in UTC.")
-    planned: bool = Field(description="Whether the call is in the session's plan; false without a plan.")
+    planned: bool = Field(description="Whether the plan expects the call; false without a plan.")
+    plan: list[str] | None = Field(
+        default=None,
+        description="The functions that the plan for the user's wish expects, `app.function`; absent without a plan.",
+    )
     chain: list[str] = Field(description="The calls that led here, outermost first, ending with the asker.")
     hop: int = Field(ge=0, description="How many spokes the chain has passed; 0 for a call by the user.")
     labels: LabelsFact = Field(description="What the asker may know.")

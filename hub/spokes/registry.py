@@ -138,7 +138,7 @@ class Registry:
             except ManifestInvalid as error:
                 problems += error.problems
                 continue
-            look = _look(app.name)
+            look = at_a_glance(app.name)
             if look in looks:
                 name, path = looks[look]
                 says = "is also" if name == app.name else f"looks like `{name}`, which is"
@@ -274,7 +274,7 @@ def _join(labels: ResultLabels, added: ResultLabels | None) -> ResultLabels:
     )
 
 
-def _look(name: str) -> str:
+def at_a_glance(name: str) -> str:
     """Return what a name looks like at a glance; names are ASCII, so a few pairs are all there is."""
     for written, seen in (("_", ""), ("0", "o"), ("1", "l"), ("rn", "m"), ("vv", "w")):
         name = name.replace(written, seen)

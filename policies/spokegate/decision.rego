@@ -17,6 +17,7 @@ import data.spokegate.rules.influence
 import data.spokegate.rules.irreversible
 import data.spokegate.rules.models
 import data.spokegate.rules.obligations
+import data.spokegate.rules.plan
 import data.spokegate.rules.rate
 import data.spokegate.rules.registry
 import data.spokegate.rules.requests
@@ -95,6 +96,7 @@ asks_of := {
 	"egress": egress.ask,
 	"influence": influence.ask,
 	"irreversible": irreversible.ask,
+	"plan": plan.ask,
 	"site": site.ask,
 }
 

@@ -88,6 +88,7 @@ switchable := {
 	"irreversible",
 	"models",
 	"obligations",
+	"plan",
 	"rate",
 	"requests",
 	"results",
