@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import mailbox
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -20,12 +20,13 @@ from tests.support.live import Live, live
 
 TAGS = ("contact", "health", "personal")
 REVIEWED: dict[str, dict[str, Any]] = {
+    "naive": {"trust": "reviewed", "clearance": ("personal",)},
     "assistant": {"trust": "reviewed", "clearance": TAGS},
     "health_companion": {"trust": "reviewed", "clearance": ("contact", "health")},
     "documents": {
         "trust": "reviewed",
         "clearance": ("personal",),
-        "result_labels": {name: {"confidentiality": ["personal"]} for name in ("search", "read")},
+        "result_labels": {name: {"confidentiality": ("personal",)} for name in ("search", "read")},
     },
 }
 
@@ -55,7 +56,8 @@ class Companions:
     def sent(self) -> list[str]:
         """Return what the hub's user has sent."""
         outbox = self.data("mail") / "outbox.mbox"
-        return [str(message) for message in mailbox.mbox(outbox, create=False)] if outbox.exists() else []
+        with closing(mailbox.mbox(outbox)) as box:
+            return [str(message) for message in box]
 
     def bookings(self) -> list[dict[str, Any]]:
         """Return what the airline was told."""
@@ -100,11 +102,12 @@ def described(name: str, parent: Path, **changes: Any) -> Path:
     return variant(SHIPPED / name, parent, name, **changes)
 
 
-def talking_ride(parent: Path, note: str) -> Path:
-    """Return a ride app that tells whoever reads its result something besides the fare."""
+def talking_ride(parent: Path, note: str, description: str = "") -> Path:
+    """Return a ride app that tells whoever reads its result, or its description, something besides the fare."""
     manifest = yaml.safe_load((SHIPPED / "quick_ride" / "app.yaml").read_text())
     functions = {"estimate_fare": manifest["functions"]["estimate_fare"]}
     functions["estimate_fare"]["result"]["properties"]["note"] = {"type": "string", "maxLength": 256}
+    functions["estimate_fare"]["description"] += f" {description}"
     directory = variant(SHIPPED / "quick_ride", parent, "quick_ride", functions=functions, asks=[])
     code = directory / "quick_ride.py"
     told = code.read_text().replace('"company": "quick_ride",', f'"company": "quick_ride", "note": {note!r},')
