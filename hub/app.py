@@ -20,9 +20,11 @@ from hub.errors import SpokegateError
 from hub.mediation.actions import Limits
 from hub.mediation.consent import Prompts
 from hub.mediation.errands.doors import Doors
+from hub.mediation.errands.share import Disclosure
 from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
+from hub.mediation.memory import Memory, MemoryLimits
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import OpaPdp
 from hub.model.client import ModelClient, ModelSpec
@@ -32,6 +34,7 @@ from hub.opa.process import OpaProcess
 from hub.opa.rules import RuleNotes
 from hub.sessions.converse import Converser
 from hub.sessions.earlier import EarlierWords
+from hub.sessions.memory import ModelSummaries, Summaries
 from hub.sessions.planner import MediatedModel, Planner
 from hub.sessions.session import Sessions
 from hub.sessions.user_data import UserData
@@ -165,7 +168,9 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         )
         grants = GrantStore(engine, audit)
         kept = KeptLabels(DataLabelStore(engine, audit, hub=config.name))
-        memory, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
+        memory_store, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
+        memory_limits = MemoryLimits(config.memory.history_characters, config.memory.summary_characters)
+        memory = Memory(memory_store, memory_limits)
         prompts = Prompts()
         payloads = Payloads(in_log=config.audit.payloads)
         mediator = Mediator(
@@ -177,15 +182,18 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             audit=audit,
             supervisor=supervisor,
             forwarder=Forwarder(),
-            doors=Doors(connector=egress, model=model),
+            doors=Doors(connector=egress, memory=memory, disclosure=Disclosure(user_data), model=model),
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
             payloads=payloads,
         )
+        by_model = ModelSummaries(mediator, registry, characters=memory_limits.summary_characters) if model else None
+        summaries = await stack.enter_async_context(Summaries(memory_store, by_model, memory_limits))
+        memory.on_said = summaries.look
         converser = Converser(
             mediator=mediator,
             registry=registry,
             planner=Planner(MediatedModel(mediator)),
-            earlier=EarlierWords(memory),
+            earlier=EarlierWords(mediator),
         )
         sessions = await stack.enter_async_context(
             Sessions(
@@ -211,7 +219,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                     grants=grants,
                     audit=audit,
                     explainer=explainer,
-                    memory=memory,
+                    memory=memory_store,
                     user_data=UserData(user_data),
                 ),
                 clients=config.clients,

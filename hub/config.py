@@ -178,6 +178,15 @@ class ModelConfig(_Document):
         return self
 
 
+class MemoryConfig(_Document):
+    """How much of what was said is told at once; what goes beyond it is summarised."""
+
+    history_characters: int = Field(
+        default=16_000, ge=1_000, le=1_000_000, description="Of the latest turns of an app with a user."
+    )
+    summary_characters: int = Field(default=4_000, ge=200, le=100_000, description="Of the summary of those before.")
+
+
 class LimitsConfig(_Document):
     """What the hub bounds."""
 
@@ -228,6 +237,7 @@ class Config(_Document):
     model: ModelConfig | None = Field(
         default=None, description="Where the model is; without one, apps that ask it are refused."
     )
+    memory: MemoryConfig = Field(default_factory=MemoryConfig, description="How much of a history is told at once.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 
     @field_validator("database")
@@ -340,6 +350,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return ModelConfig
         case ("model", "models", _):
             return ModelSpecConfig
+        case ("memory",):
+            return MemoryConfig
         case ("limits",):
             return LimitsConfig
         case ("apps", _):

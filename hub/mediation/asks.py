@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hub.errors import QuotaExceeded
+from hub.mediation import remembering
 from hub.mediation.caller import Caller, SessionState, spoke_caller
 from hub.mediation.errands.connect import Connect
 from hub.mediation.errands.generate import Generate, message_json
@@ -15,6 +16,7 @@ from hub.model.client import Completion, OnText
 from hub.spokes.egress.exchange import Exchange
 from hub.spokes.egress.fetch import Fetch, FetchRequest, FetchResponse
 from hub.spokes.forwarder import Generated
+from hub.spokes.memory import Forgetting, KeptEntry, Reading, SaidTurn, Told
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 
 if TYPE_CHECKING:
@@ -69,6 +71,14 @@ class SpokeAsks:
         """Ask the model."""
         done = await generate(self.mediator, self.caller, request_json, on_text)
         return Generated(message_json(done), done.finish_reason, done.prompt_tokens, done.completion_tokens)
+
+    async def remember(self, what: KeptEntry | SaidTurn | Forgetting) -> None:
+        """Store for the user, or forget."""
+        await remembering.remember(self.mediator, self.caller, what)
+
+    async def recall(self, what: Reading) -> Told:
+        """Read what is remembered of the user."""
+        return await remembering.recall(self.mediator, self.caller, what)
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch from a host."""

@@ -204,7 +204,9 @@ def _binds_exactly(call: Call, scope: GrantScope) -> bool:
 
     What steers a function without control arguments is all of its arguments: past the session, they must stay.
     """
-    return scope == "once" or (scope != "session" and not _control_values(call))
+    if scope == "once" or (call.errand is not None and call.errand.exact):
+        return True
+    return scope != "session" and not _control_values(call)
 
 
 def _control_values(call: Call) -> dict[str, Any]:
@@ -250,6 +252,8 @@ def _app_fact(app: RegisteredApp) -> AppFact:
         asks=list(app.asks),
         egress=list(app.egress),
         asks_model=app.asks_model,
+        remembers=app.remembers,
+        user_data=[f"{function}.{item.name}" for item in app.manifest.user_data for function in item.functions],
     )
 
 

@@ -48,6 +48,7 @@ from hub.mediation.kept import KeptLabels
 from hub.mediation.labels import NONE
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import Pdp, Verdict
+from hub.mediation.remembering import shared
 from hub.mediation.request import ActionName
 from hub.spokes.forwarder import Delivery, Forwarder
 from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
@@ -369,9 +370,10 @@ class Mediator:
         )
         session.give(target.app.name, call.labels | describe.function_labels(target))
         await self._keep(session, target.app)
-        delivery = Delivery(target.name, call.arguments_json.decode(), call.ahead)
-        permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
+        told = await shared(self, callee, target)
+        delivery = Delivery(target.name, call.arguments_json.decode(), call.ahead, told)
+        permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         released = NONE
         try:
             text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=SpokeAsks(self, callee))

@@ -170,8 +170,7 @@ class Converser:
 
     async def _carry_out(self, session: SessionState, wish: str, deadline: float, emit: Emit) -> None:
         before = _spent(session)
-        earlier = await self._earlier.said(session.user)
-        await self._earlier.add(session.user, wish)
+        earlier = await self._earlier.said(session, deadline=deadline)
         session.evidence.add_user_text(wish)
         try:
             if session.known is None:
@@ -184,7 +183,9 @@ class Converser:
                 planner = planner_caller(session, deadline=deadline)
                 return await self._planner.plan(planner, words, functions, earlier=earlier, refused=refused)
 
-            parts = await run.carry_out(await plan(wish, offered))
+            # What was said is kept before anything is done about it, at the same time as the plan is made.
+            first, _ = await asyncio.gather(plan(wish, offered), self._earlier.add(session, wish, deadline=deadline))
+            parts = await run.carry_out(first)
             if any(part.refused for part in parts):
                 parts = await run.around(parts, offered, plan)
         finally:

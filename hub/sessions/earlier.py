@@ -1,18 +1,18 @@
-"""What users said before: the hub's own memory of them, for the planner.
+"""What users said before: the hub's own memory of them, for the planner, and decided on like any other.
 
 It holds their words and nothing else. An answer may hold an app's words, and what is planned with must not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
-from hub.mediation.labels import NONE
-from hub.store.memory import MemoryStore
-
-HUB: Final = "hub"
-"""Under what name the hub itself remembers; no app has it."""
+from hub.errors import Refused
+from hub.mediation.caller import SessionState, planner_caller
+from hub.mediation.mediator import Mediator
+from hub.mediation.memory import MAX_BYTES
+from hub.mediation.remembering import recall, remember
+from hub.spokes.memory import Reading, SaidTurn
 
 MAX_WORDS_CHARACTERS: Final = 4_000
 
@@ -23,40 +23,45 @@ class EarlierWords:
     """Keeps what users say, and tells as much of it as there is room for in a prompt.
 
     Args:
-        memory: Where it is kept.
-        on_said: Is told of a user who said something, and of who remembers it.
+        mediator: Takes each reading and writing through the ten steps.
     """
 
-    def __init__(self, memory: MemoryStore, on_said: Callable[[str, str], None] | None = None) -> None:
-        self._memory = memory
-        self._on_said = on_said
+    def __init__(self, mediator: Mediator) -> None:
+        self._mediator = mediator
 
-    async def said(self, user: str) -> list[str]:
+    async def said(self, session: SessionState, *, deadline: float) -> list[str]:
         """Return what a user said before, oldest first: the summary of what is long past, and the latest wishes.
 
+        Where the policies do not let the hub remember, that is nothing.
+
         Raises:
-            AuditUnavailable: It could not be read.
+            SpokegateError: It could not be decided on or read.
         """
-        history = await self._memory.history(user, HUB)
+        try:
+            told = await recall(self._mediator, planner_caller(session, deadline=deadline), Reading("history"))
+        except Refused:
+            return []
         room = MAX_WORDS_CHARACTERS
         words: list[str] = []
-        for turn in reversed(history.turns):
+        for turn in reversed(told.turns):
             text = turn.text if len(turn.text) <= _WISH_CHARACTERS else f"{turn.text[: _WISH_CHARACTERS - 1]}…"
             room -= len(text)
             if turn.role != "user" or room < 0:
                 break
             words.append(text)
-        if history.summary is not None and room > 0:
-            words.append(history.summary.text[:room])
+        if told.summary and room > 0:
+            words.append(told.summary[:room])
         return words[::-1]
 
-    async def add(self, user: str, wish: str) -> None:
-        """Keep what a user said; it is durable when this returns.
+    async def add(self, session: SessionState, wish: str, *, deadline: float) -> None:
+        """Keep what a user said, if the policies let the hub; it is durable when this returns.
 
         Raises:
             QuotaExceeded: There is no room for more.
-            AuditUnavailable: It could not be written.
+            SpokegateError: It could not be decided on or written.
         """
-        await self._memory.say(user, HUB, "user", wish, NONE.to_json())
-        if self._on_said is not None:
-            self._on_said(user, HUB)
+        words = wish.encode()[:MAX_BYTES].decode(errors="ignore")
+        try:
+            await remember(self._mediator, planner_caller(session, deadline=deadline), SaidTurn("user", words))
+        except Refused:
+            return

@@ -15,8 +15,8 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
@@ -34,6 +34,7 @@ from hub.errors import (
 )
 from hub.permit import Door, Permit
 from hub.spokes.egress.fetch import FetchRequest, FetchResponse
+from hub.spokes.memory import Forgetting, KeptEntry, Reading, SaidTurn, Told, recall_answer, recalled, remembered
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import Spoke
 from hub.spokes.wire import CALL_FRAMES
@@ -89,6 +90,22 @@ class Asks(Protocol):
         """
         ...
 
+    async def remember(self, what: KeptEntry | SaidTurn | Forgetting) -> None:
+        """Store for the user, or forget; it is durable on return.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
+    async def recall(self, what: Reading) -> Told:
+        """Return what is remembered of the user.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch from a host outside.
 
@@ -106,11 +123,13 @@ class Delivery:
         function: The function's name within its app.
         arguments_json: The canonical JSON to deliver.
         on_answer: Hears the pieces of its answer in words that the function sends ahead; None where nobody may.
+        user_data_json: What it is told of the user, by name: canonical JSON.
     """
 
     function: str
     arguments_json: str
     on_answer: Callable[[str], None] | None = None
+    user_data_json: Mapping[str, str] = field(default_factory=dict)
 
 
 class Forwarder(Door[Delivery]):
@@ -176,6 +195,7 @@ class _Run:
             function=delivery.function,
             arguments_json=delivery.arguments_json,
             ask_window=ASK_WINDOW,
+            user_data_json=delivery.user_data_json,
             app=self._name,
             instructions=self._instructions,
         )
@@ -270,6 +290,12 @@ class _Run:
                 return spoke_pb2.Answer(ask_id=ask.ask_id, probe=spoke_pb2.ProbeAnswer(functions=functions))
             case "generate":
                 return await self._generate(ask.ask_id, ask.generate.request_json)
+            case "remember":
+                await self._asks.remember(remembered(ask.remember))
+                return spoke_pb2.Answer(ask_id=ask.ask_id, remember=spoke_pb2.RememberAnswer())
+            case "recall":
+                told = await self._asks.recall(recalled(ask.recall))
+                return spoke_pb2.Answer(ask_id=ask.ask_id, recall=recall_answer(told))
             case "fetch":
                 response = await self._asks.fetch(_fetch_request(ask.fetch))
                 return spoke_pb2.Answer(ask_id=ask.ask_id, fetch=_fetch_answer(response))

@@ -23,11 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from hub.spokes.egress.destination import DestinationInvalid, parse_declared
 from hub.spokes.kinds import filled_in, kind_problems
+from hub.spokes.wanted import wanted_problems
 from hub.yaml_document import DocumentInvalid, Lines, Problem, field_problems, read_yaml
 
 MANIFEST_NAME = "app.yaml"
 MAX_SCHEMA_PARTS = 10_000
 MAX_EGRESS = 64
+MAX_WANTED = 32
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -40,6 +42,7 @@ Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
 ProgramPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+$", max_length=255)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Instructions = Annotated[str, StringConstraints(min_length=1, max_length=16_000)]
 
 
@@ -79,6 +82,14 @@ class FunctionSpec(_Document):
         description="JSON Schema (draft 2020-12) of its arguments: an object that takes no unknown properties."
     )
     result: dict[str, Any] | bool = Field(description="JSON Schema (draft 2020-12) of its result.")
+
+
+class WantedData(_Document):
+    """An attribute of the user that an app wants."""
+
+    name: Name = Field(description="The attribute, such as `email` or `birth_date`.")
+    why: Sentence = Field(description="What it is for, for the person who is asked; untrusted text.")
+    functions: tuple[Name, ...] = Field(min_length=1, description="The functions that are told of it, and no others.")
 
 
 class Limits(_Document):
@@ -137,6 +148,15 @@ class Manifest(_Document):
         max_length=MAX_EGRESS,
         description="The hosts that it connects to, each as `host:port`, by its exact name; no others can be reached.",
     )
+    user_data: tuple[WantedData, ...] = Field(
+        default=(),
+        max_length=MAX_WANTED,
+        description="The attributes of the user that it wants, and why; the policies decide on each.",
+    )
+    memory: bool = Field(
+        default=False,
+        description="Whether it remembers the user beyond a session: `true` or `false`; agents and annotations do.",
+    )
     limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
     data: Literal["session", "kept"] = Field(
         default="session",
@@ -191,6 +211,7 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
     problems += _egress_problems(data.get("egress"), lines)
     functions = data.get("functions")
     problems += _start_problems(data, lines)
+    problems += wanted_problems(data, lines)
     problems += _toolkit_problems(data, lines)
     for name, spec in functions.items() if isinstance(functions, dict) else ():
         if isinstance(spec, dict):
@@ -272,6 +293,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return Manifest
         case ("limits",):
             return Limits
+        case ("user_data", _):
+            return WantedData
         case ("functions", _):
             return FunctionSpec
         case ("functions", _, "labels"):

@@ -80,6 +80,15 @@ class RegisteredApp:
         return self.manifest.egress
 
     @property
+    def remembers(self) -> bool:
+        """Whether it declares that it remembers the user, by itself or by its kind."""
+        return self.manifest.memory or self.manifest.kind in ("agent", "annotation")
+
+    def wants(self, function: str) -> dict[str, str]:
+        """Return the attributes of the user that a function is to be told of, and why it wants each."""
+        return {item.name: item.why for item in self.manifest.user_data if function in item.functions}
+
+    @property
     def asks_model(self) -> bool:
         """Whether it declares that it asks the model; an app that is instructions cannot do without."""
         return self.manifest.asks_model or self.manifest.kind in ("agent", "annotation")

@@ -59,7 +59,7 @@ class Bounds:
     """
 
     entries: int = 1_000
-    entry_bytes: int = 8 << 20
+    entry_bytes: int = 2 << 20  # all of them go into one frame
     turns: int = 2_000
     turn_bytes: int = 8 << 20
 

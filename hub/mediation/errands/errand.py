@@ -26,11 +26,13 @@ class Errand(ABC):
     Attributes:
         action: The action that it is.
         by_spokes_only: Whether nobody but a spoke can ask for it.
+        exact: Whether a yes is for exactly these arguments, however long it holds.
         streams: Whether who asks can still put something into it after the decision.
     """
 
     action: ClassVar[ActionName]
     by_spokes_only: ClassVar[bool] = True
+    exact: ClassVar[bool] = False
     streams: bool = False
 
     @property

@@ -86,12 +86,14 @@ switchable := {
 	"flows",
 	"influence",
 	"irreversible",
+	"memory",
 	"models",
 	"obligations",
 	"plan",
 	"rate",
 	"requests",
 	"results",
+	"sharing",
 	"site",
 }
 

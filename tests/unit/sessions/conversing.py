@@ -12,7 +12,6 @@ from typing import Any
 from hub.sessions.converse import Answered, ConverseEvent, Converser, PlanMade, StepBegun, StepEnded, Text
 from hub.sessions.earlier import EarlierWords
 from hub.sessions.planner import Planner
-from hub.store.memory import MemoryStore
 from scripted_model import Brain
 from spoke_runner.sdk import App, Call, Refused
 from tests.support.apps import function, installed, write_app
@@ -158,6 +157,6 @@ async def a_room(
             mediator=it.mediator,
             registry=it.registry,
             planner=Planner(model),
-            earlier=EarlierWords(MemoryStore(it.engine, it.audit)),
+            earlier=EarlierWords(it.mediator),
         )
         yield Room(it, converser, model, told, ran)

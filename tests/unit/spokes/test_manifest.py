@@ -13,6 +13,7 @@ from hub.spokes.manifest import (
     Manifest,
     ManifestInvalid,
     ResultLabels,
+    WantedData,
     load_manifest,
 )
 from hub.yaml_document import Problem
@@ -49,7 +50,37 @@ def test_a_host_is_declared_once_and_there_are_not_too_many(tmp_path: Path) -> N
     assert "at most 64" in many.message
 
 
-@pytest.mark.parametrize("model", [Manifest, FunctionSpec, ResultLabels, Limits])
+WANTED = {"name": "email", "why": "To send the receipt.", "functions": ["estimate_fare"]}
+
+
+def test_an_app_says_which_of_the_users_data_it_wants_and_for_what(tmp_path: Path) -> None:
+    loaded = load_manifest(write_app(tmp_path, user_data=[WANTED], memory=True) / "app.yaml")
+    assert [item.model_dump() for item in loaded.user_data] == [{**WANTED, "functions": ("estimate_fare",)}]
+    assert loaded.memory
+    plain = load_manifest(write_app(tmp_path / "none") / "app.yaml")
+    assert (plain.user_data, plain.memory) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ([WANTED, WANTED], "`user_data.1.name`: `email` is there already: join the two"),
+        ([{**WANTED, "functions": ["estimate_far"]}], "did you mean `estimate_fare`?"),
+        ([{**WANTED, "functions": []}], "`user_data.0.functions`"),
+        ([{**WANTED, "why": ""}], "`user_data.0.why`"),
+        ([{"name": "email", "functions": ["estimate_fare"]}], "`user_data.0.why`: the field is missing"),
+        ([{**WANTED, "name": "E-Mail"}], "`user_data.0.name`"),
+        ([{**WANTED, "wyh": "x"}], "did you mean `why`?"),
+        (["email"], "`user_data.0`"),
+        ([{**WANTED, "name": f"a{n}"} for n in range(33)], "at most 32"),
+    ],
+)
+def test_what_an_app_may_not_want_is_said(tmp_path: Path, wanted: list[Any], says: str) -> None:
+    found = problems(write_app(tmp_path, user_data=json.loads(json.dumps(wanted))))
+    assert any(says in problem.message for problem in found), found
+
+
+@pytest.mark.parametrize("model", [Manifest, FunctionSpec, ResultLabels, Limits, WantedData])
 def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
         assert field.description, name
