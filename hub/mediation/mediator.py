@@ -372,7 +372,7 @@ class Mediator:
         await self._keep(session, target.app)
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
         told = await shared(self, callee, target)
-        delivery = Delivery(target.name, call.arguments_json.decode(), told, call.ahead)
+        delivery = Delivery(target.name, call.arguments_json.decode(), call.ahead, told)
         permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         released = NONE
         try:

@@ -122,14 +122,14 @@ class Delivery:
     Attributes:
         function: The function's name within its app.
         arguments_json: The canonical JSON to deliver.
-        user_data_json: What it is told of the user, by name: canonical JSON.
         on_answer: Hears the pieces of its answer in words that the function sends ahead; None where nobody may.
+        user_data_json: What it is told of the user, by name: canonical JSON.
     """
 
     function: str
     arguments_json: str
-    user_data_json: Mapping[str, str] = field(default_factory=dict)
     on_answer: Callable[[str], None] | None = None
+    user_data_json: Mapping[str, str] = field(default_factory=dict)
 
 
 class Forwarder(Door[Delivery]):
