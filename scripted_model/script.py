@@ -73,6 +73,7 @@ class Fault(_Document):
     raw: str | None = Field(default=None, description="The body, whatever it is, in place of an answer.")
     cut_after: int | None = Field(default=None, ge=0, description="Pieces after which the connection is cut.")
     hang: bool = Field(default=False, description="Never answer.")
+    unbounded: bool = Field(default=False, description="Say more than the request lets it.")
 
 
 class Reply(_Document):

@@ -195,7 +195,8 @@ class _Answer:
         most = seen.body.get("max_completion_tokens") or seen.body.get("max_tokens")
         calls = [_wire_call(seen.number, i, call) for i, call in enumerate(reply.calls)] if talk.may_call else []
         finish = reply.finish_reason or ("tool_calls" if calls else "stop")
-        if most is not None and len(pieces) > most:
+        unbounded = reply.fault is not None and reply.fault.unbounded
+        if most is not None and len(pieces) > most and not unbounded:
             pieces, finish = pieces[:most], "length"
         arguments = sum(len(call["function"]["arguments"]) for call in calls)
         asked = json.dumps([seen.body.get("messages"), seen.body.get("tools")], ensure_ascii=False)

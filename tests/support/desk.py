@@ -32,6 +32,7 @@ from hub.mediation.mediator import Mediator
 from hub.mediation.memory import Memory
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
+from hub.model.client import ModelClient
 from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.proxy import Connects
 from hub.spokes.forwarder import Forwarder
@@ -168,6 +169,7 @@ async def desk(
     pdp: FakePdp | None = None,
     connector: EgressConnector | None = None,
     location: Path | str | None = None,
+    model: ModelClient | None = None,
     **limits: Any,
 ) -> AsyncIterator[Desk]:
     """Set a desk up; `code` has the apps' functions, by the app's name."""
@@ -194,6 +196,7 @@ async def desk(
                 connector=connector or EgressConnector(),
                 memory=Memory(memory),
                 disclosure=Disclosure(user_data),
+                model=model,
             ),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )

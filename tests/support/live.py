@@ -19,7 +19,16 @@ from spokegate.v1 import decision_pb2, hub_pb2, hub_pb2_grpc
 
 from hub.app import Hub, serve
 from hub.client import Answer, HubClient, HubError, Session
-from hub.config import PROJECT_ROOT, AppConfig, AuditConfig, ClientConfig, Config, EgressConfig, LimitsConfig
+from hub.config import (
+    PROJECT_ROOT,
+    AppConfig,
+    AuditConfig,
+    ClientConfig,
+    Config,
+    EgressConfig,
+    LimitsConfig,
+    ModelConfig,
+)
 from tests.support.apps import APPS
 
 POLICIES = PROJECT_ROOT / "policies"
@@ -114,6 +123,7 @@ def configured(
     users: Iterable[str] = ("alice",),
     audit: AuditConfig | None = None,
     egress: EgressConfig = EgressConfig(),  # noqa: B008 - frozen
+    model: ModelConfig | None = None,
     **limits: Any,
 ) -> Config:
     """Return a configuration with everything it keeps below a directory."""
@@ -125,6 +135,7 @@ def configured(
         clients=tuple(ClientConfig(user=user, socket=f"{user}.sock") for user in users),
         audit=audit or AuditConfig(),
         egress=egress,
+        model=model,
         limits=LimitsConfig(**{"call_seconds": 20.0, "prompt_seconds": 5.0, "decision_seconds": 5.0, **limits}),
     )
 

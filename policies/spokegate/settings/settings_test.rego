@@ -130,7 +130,7 @@ unsound := {
 	"a list": {"given": [], "problem": "settings: not an object"},
 	"a group that is not known": {
 		"given": {"budget": {}},
-		"problem": "budget: no such setting; there are budgets, loosen, modes, prompts, rate, results",
+		"problem": "budget: no such setting; there are budgets, loosen, models, modes, prompts, rate, results",
 	},
 	"a group in words": {"given": {"budgets": "none"}, "problem": "budgets: not an object"},
 	"modes in words": {"given": {"modes": "log-only"}, "problem": "modes: not an object"},

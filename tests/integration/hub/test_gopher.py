@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SOURCE = APPS / "gopher"
 COMMAND = ("./gopher", "--as", "told")
-PROTOS = ("spokegate/v1/spoke.proto", "spokegate/v1/error.proto")
+PROTOS = ("spokegate/v1/spoke.proto", "spokegate/v1/memory.proto", "spokegate/v1/error.proto")
 PLUGINS = ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
 
 

@@ -121,7 +121,11 @@ test_planner_with_what_the_provider_may_not_have if {
 }
 
 test_a_site_may_ask_a_person_and_a_yes_is_for_this_or_the_session if {
-	asks := {{"code": "site.model", "message": "Ask.", "rule": "site"}}
-	decision := spokegate.decision with input as testing.to_generate with spokegate.rules.site.ask as asks
-	decision == testing.asked(decision.reasons, ["once", "session"])
+	decision := spokegate.decision with input as testing.to_generate
+		with data.site.ask as [{"code": "site.ask", "message": "The site says ask."}]
+	asked := testing.asked(
+		[{"code": "site.ask", "message": "The site says ask.", "rule": "site"}],
+		["once", "session"],
+	)
+	decision == object.union(asked, {"prompt": {"title": "Let reader use model/small?"}})
 }
