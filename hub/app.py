@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import fcntl
 import importlib
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from hub.mediation.memory import Memory, MemoryLimits
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import OpaPdp
 from hub.model.client import ModelClient, ModelSpec
+from hub.model.key import read_key
 from hub.opa.binary import find_opa
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
@@ -61,10 +61,6 @@ class HubRunning(SpokegateError):
 
 class SandboxMissing(SpokegateError):
     """This host cannot build the configured sandbox; the text says which layer, why, and the mend."""
-
-
-class ModelKeyMissing(SpokegateError):
-    """The configured API key of the model cannot be had."""
 
 
 class CertificatesUnusable(SpokegateError):
@@ -264,18 +260,7 @@ def _connector(config: EgressConfig) -> EgressConnector:
 
 
 async def _model(config: ModelConfig) -> ModelClient:
-    key = ""
-    if config.key_env is not None:
-        key = os.environ.get(config.key_env, "").strip()
-        if not key:
-            raise ModelKeyMissing(f"model.key_env: the environment variable {config.key_env} is not set: set it")
-    elif config.key_file is not None:
-        try:
-            key = config.key_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError) as error:
-            raise ModelKeyMissing(f"model.key_file: {config.key_file} cannot be read: {error}") from None
-        if not key:
-            raise ModelKeyMissing(f"model.key_file: {config.key_file} is empty: write the API key into it")
+    key = read_key(config)
     # The client takes a second and 20 MB to import: a hub without a model does without.
     provider = await asyncio.to_thread(importlib.import_module, "hub.model.provider")
     models = [ModelSpec(**model.model_dump()) for model in config.models]

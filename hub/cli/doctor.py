@@ -15,6 +15,7 @@ from hub.app import registry_of
 from hub.cli.output import cell, table
 from hub.config import PROJECT_ROOT, Config, ConfigInvalid, load_config
 from hub.errors import AuditUnavailable
+from hub.model.key import ModelKeyMissing, read_key
 from hub.opa.binary import OpaBinaryError, find_opa
 from hub.spokes.manifest import ManifestInvalid
 from hub.store.database import open_database
@@ -60,10 +61,23 @@ def examine(config_path: Path) -> list[Finding]:
         if config.egress.private_addresses:
             listed = ", ".join(config.egress.private_addresses)
             findings.append(Finding("egress", True, f"private addresses that declared hosts may be at: {listed}"))
+        findings.append(_model(config))
         findings.append(_database(config))
     except (ConfigInvalid, ManifestInvalid) as error:
         findings.append(Finding("configuration", False, str(error), f"edit {config_path}"))
     return findings + _sandbox(minimum)
+
+
+def _model(config: Config) -> Finding:
+    """Look whether the model could be asked, without asking it."""
+    if config.model is None:
+        return Finding("model", False, "none is configured", "add `model` to the configuration", required=False)
+    try:
+        key = "with a key" if read_key(config.model) else "without a key"
+    except ModelKeyMissing as error:
+        return Finding("model", False, str(error), "set the key, or mend `model`")
+    names = ", ".join(model.name for model in config.model.models)
+    return Finding("model", True, f"{names}, at {config.model.base_url}, {key}")
 
 
 def _database(config: Config) -> Finding:

@@ -27,6 +27,9 @@ _COUNTS = {
     "function": "if the session had asked for {function} at most {n} times",
     "session_minute": "if the session had made at most {n} calls within the minute",
     "function_minute": "if the session had asked for {function} at most {n} times within the minute",
+    "session_tokens": "if it had come to at most {n} tokens of the session, with what may be answered",
+    "app_tokens": "if it had come to at most {n} tokens of the asker, with what may be answered",
+    "user_tokens": "if it had come to at most {n} tokens of the user today, with what may be answered",
 }
 _ABSENT = object()
 
@@ -167,6 +170,11 @@ def _labels(document: dict[str, Any]) -> Iterator[Change]:
 
 
 def _declared(document: dict[str, Any]) -> Iterator[Change]:
+    if "model" in document["resource"]:
+        if document["subject"].get("app", {}).get("asks_model") is False:
+            words = f"if the manifest of {document['subject']['id']} declared that it asks the model"
+            yield Change(words, "/subject/app/asks_model", _with(document, ["subject", "app", "asks_model"], True))
+        return
     kind, does = ("egress", "connects to") if "host" in document["resource"] else ("asks", "asks for")
     declared, wanted = document["subject"].get("app", {}).get(kind), document["resource"]["id"]
     if declared is not None and wanted not in declared:
@@ -177,14 +185,19 @@ def _declared(document: dict[str, Any]) -> Iterator[Change]:
 def _clearance(document: dict[str, Any]) -> Iterator[Change]:
     result = document["resource"].get("function", {}).get("labels", {}).get("confidentiality", [])
     carried = document["context"]["labels"]["confidentiality"]
-    for party, labels in (("subject", result), ("resource", carried)):
-        app = document[party].get("app")
-        missing = [label for label in labels if app is not None and label not in app["clearance"]]
-        path: list[Step] = [party, "app", "clearance"]
+    for party, kind, labels in (
+        ("subject", "app", result),
+        ("resource", "app", carried),
+        ("resource", "model", carried),
+    ):
+        who = document[party].get(kind)
+        missing = [label for label in labels if who is not None and label not in who["clearance"]]
+        path: list[Step] = [party, kind, "clearance"]
+        name = f"the provider of {document['resource']['id']}" if kind == "model" else (who or {}).get("name")
         for wanted in [[label] for label in missing] + ([missing] if len(missing) > 1 else []):
-            words = f"if {app['name']} were cleared for {', '.join(wanted)}"
-            changed = _with(document, path, [*app["clearance"], *wanted])
-            yield Change(words, f"/{party}/app/clearance", changed, size=len(wanted))
+            words = f"if {name} were cleared for {', '.join(wanted)}"
+            changed = _with(document, path, [*who["clearance"], *wanted])
+            yield Change(words, f"/{party}/{kind}/clearance", changed, size=len(wanted))
 
 
 def _trust(document: dict[str, Any]) -> Iterator[Change]:

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from spoke_runner.sdk import App, Call, Refused
@@ -15,7 +14,11 @@ app = App()
 
 
 @app.function
-async def think(call: Call, text: str, request: dict[str, Any] | None = None, times: int = 1) -> list[dict[str, Any]]:
+async def think(
+    call: Call, text: str, request: dict[str, Any] | None = None, first: str = "", times: int = 1
+) -> list[dict[str, Any]]:
+    if first:
+        await call.invoke(first, {})
     return list(await asyncio.gather(*(one(call, text, dict(request or {})) for _ in range(times))))
 
 
@@ -25,7 +28,6 @@ async def look(call: Call) -> dict[str, Any]:
     return {
         "environment": dict(os.environ),
         "arguments": sys.argv,
-        "process": Path("/proc/self/environ").read_text(errors="replace"),
         "strings": [str(value) for found in strings for value in found.values() if isinstance(value, str)][:20_000],
     }
 

@@ -120,3 +120,34 @@ def test_private_addresses_and_certificates_of_the_owner(tmp_path: Path) -> None
 def test_every_field_has_a_sentence() -> None:
     models = (Config, AppConfig, ClientConfig, EgressConfig, LimitsConfig, MemoryConfig)
     assert [name for model in models for name, field in model.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("base_url: ftp://x/v1", "not a base URL"),
+        ("base_url: https://me:secret@x/v1", "it holds credentials"),
+        ("base_url: http://api.example.org/v1\n  key_env: KEY", "in the clear"),
+        ("base_url: https://x/v1\n  key_env: KEY\n  key_file: key", "remove one"),
+        ("base_url: https://x/v1\n  key: sk-1", "unknown field"),
+    ],
+)
+def test_a_model_that_would_leak_its_key_or_has_none_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    assert any(
+        says in found for found in problems(tmp_path, f"version: 1\nmodel:\n  {text}\n  models: [{{name: m}}]\n")
+    )
+
+
+def test_a_model_on_loopback_may_have_a_key_without_tls(tmp_path: Path) -> None:
+    file = tmp_path / "spokegate.yaml"
+    file.write_text(
+        "version: 1\nmodel:\n  base_url: http://127.0.0.1:8000/v1\n  key_file: key\n  models: [{name: m}, {name: n}]\n"
+    )
+    model = load_config(file).model
+    assert model is not None
+    assert model.key_file == tmp_path / "key"
+
+
+def test_a_model_stands_there_once(tmp_path: Path) -> None:
+    text = "version: 1\nmodel:\n  base_url: https://x/v1\n  models: [{name: m}, {name: m}]\n"
+    assert any("two of them have the same" in found for found in problems(tmp_path, text))
