@@ -197,7 +197,6 @@ async def desk(
                 model=model,
                 memory=Memory(memory),
                 disclosure=Disclosure(user_data),
-                model=model,
             ),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
