@@ -184,14 +184,18 @@ class Converser:
                 return await self._planner.plan(planner, words, functions, earlier=earlier, refused=refused)
 
             # What was said is kept before anything is done about it, at the same time as the plan is made.
-            first, _ = await asyncio.gather(plan(wish, offered), self._earlier.add(session, wish, deadline=deadline))
+            kept = asyncio.create_task(self._earlier.add(session, wish, deadline=deadline))
+            try:
+                first = await plan(wish, offered)
+            finally:
+                await kept
             parts = await run.carry_out(first)
             if any(part.refused for part in parts):
                 parts = await run.around(parts, offered, plan)
         finally:
             session.plan = None
         answer, spent = run.answer(parts), _spent(session)
-        if left := answer.removeprefix("".join(run.heard)):
+        if left := answer.removeprefix("".join(run.heard).rstrip()):
             emit(Text(left))
         emit(
             Answered(
@@ -286,6 +290,12 @@ class _Run:
             part.answer, part.labels = _text_of(delivered), delivered.labels
         except SpokegateError as error:
             part.error = error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not the wish was cancelled, but the stream below it: what it led to is gone.
+            part.error = SpokeUnavailable(f"{part.title}: the call was cut off")
         refused = self._session.refused
         part.refused = frozenset(refused) & part.functions
         if isinstance(part.error, (Refused, FunctionNotFound)):
