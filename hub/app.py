@@ -143,7 +143,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         egress = _connector(config.egress)
         if config.egress.private_addresses:
             record("egress", f"private addresses let through: {', '.join(config.egress.private_addresses)}")
-        model = await _model(config.model) if config.model is not None else None
+        model = await model_client(config.model) if config.model is not None else None
         if model is not None:
             stack.push_async_callback(model.close)
             record("model", ", ".join(model.models))
@@ -259,7 +259,12 @@ def _connector(config: EgressConfig) -> EgressConnector:
         raise CertificatesUnusable(f"egress.ca_file: {config.ca_file} holds no usable certificates: {error}") from error
 
 
-async def _model(config: ModelConfig) -> ModelClient:
+async def model_client(config: ModelConfig) -> ModelClient:
+    """Return the door to the configured model.
+
+    Raises:
+        ModelKeyMissing: Its key cannot be had.
+    """
     key = read_key(config)
     # The client takes a second and 20 MB to import: a hub without a model does without.
     provider = await asyncio.to_thread(importlib.import_module, "hub.model.provider")

@@ -233,11 +233,12 @@ async def answer_prompts(
     try:
         while not (follower.done() and waiting.empty()):
             taken = asyncio.create_task(waiting.get())
-            await asyncio.wait((taken, follower), return_when=asyncio.FIRST_COMPLETED)
-            if not taken.done():
+            try:
+                await asyncio.wait((taken, follower), return_when=asyncio.FIRST_COMPLETED)
+            finally:
                 taken.cancel()
-                continue
-            await _answer_one(client, taken.result(), ended[taken.result().prompt_id], lines)
+            if taken.done():
+                await _answer_one(client, taken.result(), ended[taken.result().prompt_id], lines)
         follower.result()
     finally:
         follower.cancel()

@@ -23,6 +23,8 @@ from hub.client import HubClient, HubError, Session
 
 PROMPT = "› "
 HINTS = {
+    "": "is the hub up? start it with: spokegate up, or try one with a model that plays a script: "
+    "spokegate chat --scripted",
     "MODEL_UNAVAILABLE": "the hub has no model, or its provider does not answer: set `model` in spokegate.yaml, "
     "or try it with a model that plays a script: spokegate chat --scripted",
     "UNIMPLEMENTED": "install the app `assistant`: add it to `apps` in spokegate.yaml",
@@ -95,7 +97,7 @@ class Chat:
             self._wish = None
 
     async def _tell(self, wish: str) -> None:
-        teller = Teller(out)
+        teller = Teller(out, wish)
         try:
             async with contextlib.aclosing(self._session.converse(wish)) as events:
                 async for event in events:

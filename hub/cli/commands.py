@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
@@ -32,6 +33,9 @@ from hub.cli.output import (
     safe,
 )
 from hub.client import HubClient
+
+if TYPE_CHECKING:
+    from hub.config import Config
 
 # What only one command needs is imported there: a call should not wait for the whole hub to load.
 
@@ -107,6 +111,16 @@ def call(
 def chat(
     wish: Annotated[str | None, typer.Argument(help="What you want; without it, wishes are asked for.")] = None,
     user: Annotated[str, typer.Option("--user", help="Who you are: the user of one of the hub's sockets.")] = "",
+    scripted: Annotated[
+        bool, typer.Option("--scripted", help="With a hub of its own, and a model that plays a script: no real one.")
+    ] = False,
+    script: Annotated[Path | None, typer.Option("--script", help="The script to play, as YAML.")] = None,
+    obey: Annotated[
+        bool, typer.Option("--obey", help="Let the scripted model follow every instruction that it sees.")
+    ] = False,
+    unprotected: Annotated[
+        bool, typer.Option("--unprotected", help="Without hub, sandbox and policy, for the lab: with --scripted alone.")
+    ] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Deadline of a wish in seconds.")] = 600.0,
     config: ConfigOption = None,
     socket: SocketOption = None,
@@ -115,6 +129,19 @@ def chat(
     """Say what you want, and see which apps do it, what they are refused, and what comes of it."""
     from hub.cli import chat as chatting
 
+    if (unprotected or obey or script) and not scripted:
+        raise typer.BadParameter(
+            "--unprotected, --obey and --script are for a model that plays a script: add --scripted"
+        )
+    if scripted:
+        from hub.cli.scripted import run_scripted
+
+        _configure_log(form, level=logging.ERROR)
+        work = run_scripted(
+            _loaded(config), user, wish, form, script, obey=obey, unprotected=unprotected, seconds=timeout
+        )
+        run(work, form, chatting.HINTS)
+        return
     if user:
         socket = _socket_of(user, config, socket)
     run(chatting.chat(socket, wish, form, timeout_seconds=timeout), form, chatting.HINTS)
@@ -259,21 +286,25 @@ async def _call(
 
 def _socket_of(user: str, config: Path | None, socket: Path | None) -> Path:
     """Return the socket that stands for a user, by the hub's configuration."""
-    from hub.config import find_config, load_config
-    from hub.errors import SpokegateError
-
     if socket is not None:
         raise typer.BadParameter("give --user or --socket, not both")
-    try:
-        loaded = load_config(find_config(config))
-    except SpokegateError as error:
-        err.print(Text(str(error), style="red"))
-        raise typer.Exit(Exit.USAGE) from None
+    loaded = _loaded(config)
     found = [client.socket for client in loaded.clients if client.user == user]
     if not found:
         there_are = ", ".join(client.user for client in loaded.clients)
         raise typer.BadParameter(f"--user {user}: the hub has no socket for them; it has for {there_are}")
     return loaded.runtime_dir / found[0]
+
+
+def _loaded(config: Path | None) -> Config:
+    from hub.config import find_config, load_config
+    from hub.errors import SpokegateError
+
+    try:
+        return load_config(find_config(config))
+    except SpokegateError as error:
+        err.print(Text(str(error), style="red"))
+        raise typer.Exit(Exit.USAGE) from None
 
 
 def _arguments(pairs: list[str], whole: str | None) -> str:
@@ -324,7 +355,7 @@ def _would_be(decision: decision_pb2.Decision, effect: str, shadow: str) -> list
     return [("         would be ", "dim"), (shadow, EFFECT_STYLES[shadow]), (f"  {safe(codes)}\n", "dim")]
 
 
-def _configure_log(form: Format) -> None:
+def _configure_log(form: Format, *, level: int = logging.INFO) -> None:
     renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     if form is Format.JSON:
         renderer = structlog.processors.JSONRenderer()
@@ -335,6 +366,6 @@ def _configure_log(form: Format) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(20),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

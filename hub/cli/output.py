@@ -123,13 +123,15 @@ def run(work: Coroutine[Any, Any, None], form: Format, hints: Mapping[str, str] 
     Args:
         work: The work.
         form: How to print.
-        hints: What to say besides, by the error's reason.
+        hints: What to say besides, by the error's reason; under "" where no hub answers.
     """
     try:
         asyncio.run(work)
     except HubError as error:
         unreachable = not error.reason and error.code.name == "UNAVAILABLE"
-        hint = "is the hub up? start it with: spokegate up" if unreachable else hints.get(error.reason, "")
+        hint = hints.get(error.reason, "")
+        if unreachable:
+            hint = hint or "is the hub up? start it with: spokegate up"
         print_error(error, hint=hint, form=form)
         raise typer.Exit(exit_of(error)) from None
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from hub.cli.output import cell, safe
 _BAR = "│ "
 _MIN_WIDTH = 20
 _PIECE = re.compile(r"\n|[^\S\n]+|[^\s]+")
+_BY_WORDS = "respond"  # how an app is asked that answers in words; no news to a person
 _MARKS = {
     hub_pb2.STEP_STATE_DONE: ("✓", "green"),
     hub_pb2.STEP_STATE_REFUSED: ("✗", "red"),
@@ -32,10 +33,12 @@ class Teller:
 
     Args:
         console: Where.
+        wish: The wish; a step that is for all of it need not repeat it.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, wish: str) -> None:
         self._console = console
+        self._wish = " ".join(wish.split())
         self._answer = Answer(console)
         self._begun = time.perf_counter()
         self._steps: dict[str, tuple[str, float]] = {}
@@ -69,10 +72,12 @@ class Teller:
         made.add_column(overflow="fold")
         made.add_column(style="dim", overflow="fold")
         for number, step in enumerate(plan.steps):
-            functions = ", ".join(name.removeprefix(f"{step.app}.") for name in step.functions)
+            names = [name.removeprefix(f"{step.app}.") for name in step.functions]
+            functions = ", ".join(name for name in names if name != _BY_WORDS)
             needs = f" after {', '.join(step.needs)}" if step.needs else ""
+            task = "" if step.task == self._wish or step.task.endswith("…") else f"“{step.task}”"
             head = "plan" if number == 0 else ""
-            made.add_row(head, cell(f"{step.step_id} {step.app}", "bold"), cell(functions), cell(f"{step.task}{needs}"))
+            made.add_row(head, cell(f"{step.step_id} {step.app}", "bold"), cell(functions), cell(f"{task}{needs}"))
         self._console.print(made)
 
     def _step(self, change: hub_pb2.StepChange) -> None:

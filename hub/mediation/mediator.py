@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -123,6 +123,7 @@ class Mediator:
         *,
         reviewed: Call | None = None,
         errand: Errand | None = None,
+        on_answer: Callable[[str], None] | None = None,
     ) -> Delivered:
         """Take one request through the ten steps.
 
@@ -133,6 +134,7 @@ class Mediator:
             arguments_json: The arguments, as the caller wrote them.
             reviewed: Action `return` only: the call whose result is decided on.
             errand: What the hub itself is asked to do, where it is that; see `errand`.
+            on_answer: Hears the pieces of an answer in words before it is whole, where the decision lets a user.
 
         Returns:
             What the caller gets, on record as allowed.
@@ -141,6 +143,7 @@ class Mediator:
             SpokegateError: Any of them; the request is refused, and nothing more of it happens.
         """
         call = self._identify(caller, action, function, reviewed, errand)  # 1
+        call.on_answer = on_answer
         try:
             async with asyncio.timeout_at(caller.deadline):
                 await self._resolve(call, arguments_json)  # 2
@@ -369,7 +372,7 @@ class Mediator:
         await self._keep(session, target.app)
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
         told = await shared(self, callee, target)
-        delivery = Delivery(target.name, call.arguments_json.decode(), told)
+        delivery = Delivery(target.name, call.arguments_json.decode(), call.ahead, told)
         permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         released = NONE
         try:

@@ -184,14 +184,19 @@ class Converser:
                 return await self._planner.plan(planner, words, functions, earlier=earlier, refused=refused)
 
             # What was said is kept before anything is done about it, at the same time as the plan is made.
-            first, _ = await asyncio.gather(plan(wish, offered), self._earlier.add(session, wish, deadline=deadline))
+            kept = asyncio.create_task(self._earlier.add(session, wish, deadline=deadline))
+            try:
+                first = await plan(wish, offered)
+            finally:
+                await kept
             parts = await run.carry_out(first)
             if any(part.refused for part in parts):
                 parts = await run.around(parts, offered, plan)
         finally:
             session.plan = None
         answer, spent = run.answer(parts), _spent(session)
-        emit(Text(answer))
+        if left := answer.removeprefix("".join(run.heard).rstrip()):
+            emit(Text(left))
         emit(
             Answered(
                 text=answer,
@@ -227,10 +232,12 @@ class _Run:
         self._wish = wish
         self._caller = user_caller(session, deadline=deadline)
         self._emit = emit
+        self.heard: list[str] = []
 
     async def carry_out(self, plan: Plan) -> list[_Part]:
         """Carry a plan out, part by part at the same time, and return what came of each."""
         self._emit(PlanMade(plan))
+        self.heard.clear()
         self._session.plan = plan.functions | {f"{ASSISTANT}.{RESPOND}"}
         self._session.refused.clear()
         parts = [_Part(steps) for steps in plan.parts()] or [_Part(())]
@@ -278,10 +285,17 @@ class _Run:
         for step in part.steps:
             self._emit(StepBegun(step.id))
         try:
-            delivered = await self._call(part, self._words_of(part, alone))
+            # Of several at once, pieces would come out mixed.
+            delivered = await self._call(part, self._words_of(part, alone), self._hear if alone else None)
             part.answer, part.labels = _text_of(delivered), delivered.labels
         except SpokegateError as error:
             part.error = error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not the wish was cancelled, but the stream below it: what it led to is gone.
+            part.error = SpokeUnavailable(f"{part.title}: the call was cut off")
         refused = self._session.refused
         part.refused = frozenset(refused) & part.functions
         if isinstance(part.error, (Refused, FunctionNotFound)):
@@ -290,17 +304,26 @@ class _Run:
             of_step = [refused[name] for name in step.functions if name in refused]
             self._emit(StepEnded(step.id, part.error or next(iter(of_step), None)))
 
-    async def _call(self, part: _Part, words: str) -> Delivered:
+    def _hear(self, piece: str) -> None:
+        """Pass a piece of the answer on; no app says more ahead than it may say in the end."""
+        if sum(map(len, self.heard)) + len(piece) <= MAX_TEXT_CHARACTERS:
+            self.heard.append(piece)
+            self._emit(Text(piece))
+
+    async def _call(self, part: _Part, words: str, on_answer: Callable[[str], None] | None) -> Delivered:
         only = part.steps[0] if len(part.steps) == 1 else None
         entry = entry_of(only.app) if only is not None else None
         if entry is not None:
-            return await self._mediator.mediate(self._caller, "invoke", entry.id, json.dumps({"text": words}))
+            told = json.dumps({"text": words})
+            return await self._mediator.mediate(self._caller, "invoke", entry.id, told, on_answer=on_answer)
         if self._registry.function(f"{ASSISTANT}.{RESPOND}") is None:
             raise Unimplemented("Converse: no app `assistant` is installed, which answers where no other app does")
         arguments: dict[str, Any] = {"text": words}
         if part.steps:
             arguments["steps"] = [_told(step) for step in part.steps]
-        return await self._mediator.mediate(self._caller, "invoke", f"{ASSISTANT}.{RESPOND}", json.dumps(arguments))
+        return await self._mediator.mediate(
+            self._caller, "invoke", f"{ASSISTANT}.{RESPOND}", json.dumps(arguments), on_answer=on_answer
+        )
 
     def _words_of(self, part: _Part, alone: bool) -> str:
         """Return the words that a part is told: all of them where it is the only one, else those that are for it."""

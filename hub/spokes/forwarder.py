@@ -8,7 +8,8 @@ Invariants:
     * Nothing is sent without a permit of this forwarder's own issuer, which is given out once.
     * An ask speaks for the stream that it came in on; no field of it can say otherwise.
     * When `run` returns or raises, nothing that the call caused is still running.
-    * The spoke's own words (a failure's text, progress) go to the log, never to the caller.
+    * The spoke's own words (a failure's text, progress) go to the log, never to the caller; but for the pieces of an
+      answer, to whom the permit says.
 """
 
 from __future__ import annotations
@@ -121,11 +122,13 @@ class Delivery:
     Attributes:
         function: The function's name within its app.
         arguments_json: The canonical JSON to deliver.
+        on_answer: Hears the pieces of its answer in words that the function sends ahead; None where nobody may.
         user_data_json: What it is told of the user, by name: canonical JSON.
     """
 
     function: str
     arguments_json: str
+    on_answer: Callable[[str], None] | None = None
     user_data_json: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -213,6 +216,8 @@ class _Run:
                     self._start_ask(response.ask)
                 case "progress" if size > _MAX_PROGRESS_BYTES:
                     raise AppFailed(f"{self._name}: a progress frame of {size} bytes")
+                case "progress" if response.progress.answer and delivery.on_answer is not None:
+                    delivery.on_answer(response.progress.text)
                 case "progress":
                     _log.debug("progress", spoke=self._name, text=response.progress.text[:_LOGGED_CHARACTERS])
                 case "result":

@@ -194,9 +194,9 @@ async def desk(
             forwarder=Forwarder(),
             doors=Doors(
                 connector=connector or EgressConnector(),
+                model=model,
                 memory=Memory(memory),
                 disclosure=Disclosure(user_data),
-                model=model,
             ),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )

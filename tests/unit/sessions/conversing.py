@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hub.sessions.converse import Answered, ConverseEvent, Converser, PlanMade, StepBegun, StepEnded
+from hub.sessions.converse import Answered, ConverseEvent, Converser, PlanMade, StepBegun, StepEnded, Text
 from hub.sessions.earlier import EarlierWords
 from hub.sessions.planner import Planner
 from scripted_model import Brain
@@ -66,6 +66,11 @@ def ends_of(events: list[ConverseEvent]) -> list[tuple[str, str]]:
     ]
 
 
+def texts_of(events: list[ConverseEvent]) -> list[str]:
+    """Return the pieces of the answer."""
+    return [event.text for event in events if isinstance(event, Text)]
+
+
 def begun(events: list[ConverseEvent]) -> list[str]:
     """Return the steps that were begun."""
     return [event.step for event in events if isinstance(event, StepBegun)]
@@ -110,6 +115,10 @@ async def a_room(
     @code["travel_mate"].function
     async def respond(call: Call, text: str) -> Any:
         ran.append("travel_mate.respond")
+        if "piece by piece" in text:
+            for piece in ("travel_mate ", "heard: "):
+                await call.progress(piece, answer=True)
+            await call.progress("thinking")
         if "fail" in text:
             raise ValueError("\x1b[2J the app's own words")
         return {"text": f"travel_mate heard: {text}"}

@@ -16,7 +16,7 @@ from scripted_model import Obedient, Reply, Rule, Script, When
 from tests.support.desk import until
 from tests.support.pdp import FakePdp, decision
 from tests.support.planning import FARE_WISH, planned_by, saying
-from tests.unit.sessions.conversing import a_room, answer_of, begun, ends_of, plans_of
+from tests.unit.sessions.conversing import a_room, answer_of, begun, ends_of, plans_of, texts_of
 
 PLACES = {"pickup": "Main Street", "destination": "Elm Avenue"}
 METRO: dict[str, Any] = {
@@ -141,6 +141,28 @@ async def test_the_planner_is_told_nothing_that_the_policies_keep_from_the_user(
         events = await room.say("Search mail")
     assert plans_of(events) == [[]]
     assert '"app": "mail"' not in room.model.requests[0]["messages"][1]["content"]
+
+
+async def test_an_answer_is_heard_piece_by_piece(tmp_path: Path) -> None:
+    async with a_room(tmp_path, planned_by(TRAVEL)) as room:
+        events = await room.say("Book, piece by piece")
+    assert [text.strip() for text in texts_of(events)] == ["travel_mate", "heard:", "Book, piece by piece"]
+    assert answer_of(events).text.split() == "".join(texts_of(events)).split()
+
+
+@pytest.mark.parametrize(
+    "strict",
+    [{"review_result": True}, {"obligations": [{"type": "redact", "on": "result", "pointer": "/text"}]}],
+    ids=["reviewed", "redacted"],
+)
+async def test_but_not_where_the_policies_do_something_with_the_result(tmp_path: Path, strict: Any) -> None:
+    def rule(document: dict[str, Any]) -> Any:
+        return decision(**strict if document["action"]["name"] == "invoke" else {})
+
+    async with a_room(tmp_path, planned_by(TRAVEL), pdp=FakePdp(rule)) as room:
+        events = await room.say("Book, piece by piece")
+    assert texts_of(events) == [answer_of(events).text]
+    assert len(texts_of(events)) == 1
 
 
 # ---- refusals and failures
