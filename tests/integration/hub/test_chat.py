@@ -88,7 +88,9 @@ async def chatting(it: Companions, *arguments: str) -> AsyncIterator[Terminal]:
 
 @pytest.fixture
 async def house() -> AsyncIterator[Companions]:
-    slow = Rule(when=When.model_validate({"user": "slowly", "json": False}), then=Reply(text="At last.", delay_ms=60_000))
+    slow = Rule(
+        when=When.model_validate({"user": "slowly", "json": False}), then=Reply(text="At last.", delay_ms=60_000)
+    )
     script = load_script(SCRIPT)
     brain = Script(rules=(slow, *script.rules), otherwise=script.otherwise)
     async with companions(brain, *shipped("assistant", "metro_hail", "quick_ride", "travel_mate")) as it:
