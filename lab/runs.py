@@ -8,7 +8,7 @@ import json
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -178,7 +178,7 @@ def _model(call_ms: float) -> ScriptedModel:
 
 
 @contextlib.contextmanager
-def _directory() -> Any:
+def _directory() -> Iterator[Path]:
     # A path that is short enough for sockets below it.
     with tempfile.TemporaryDirectory(prefix="sg-lab-") as name:
         yield Path(name)

@@ -23,8 +23,8 @@ NEWEST = "${mail.search#/result/messages/0/message_id}"
 
 def planned(pattern: str, *steps: dict[str, Any]) -> Rule:
     return Rule(
-        when=When(json=True, user=pattern),
-        then=Reply(json={"steps": [{"id": str(n), **step} for n, step in enumerate(steps, 1)]}),
+        when=When(json_=True, user=pattern),
+        then=Reply(json_={"steps": [{"id": str(n), **step} for n, step in enumerate(steps, 1)]}),
     )
 
 
@@ -58,7 +58,7 @@ SCRIPT = Script(
         planned("surgery", step("health_companion.respond", task=HEALTH)),
         planned("fatigue", step("symptom_solver.respond", task=SYMPTOMS)),
         planned("newest email", step("mail.search", "mail.read", task=MAIL)),
-        Rule(when=When(json=True), then=Reply(json={"steps": []})),
+        Rule(when=When(json_=True), then=Reply(json_={"steps": []})),
         once(BOOK, "flight", **TRIP),
         once("health_companion.record", "surgery", **RECORD),
         once("mail.search", "newest", query=""),
