@@ -30,7 +30,7 @@ from spoke_runner.sdk import App, Generated, History, ProbedFunction, Refused, R
 MAX_STEPS: Final = 16
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_CREDENTIAL: Final = re.compile(r"(API_?KEY|ACCESS_KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
+CREDENTIAL: Final = re.compile(r"(API_?KEY|ACCESS_KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
 _INSTRUCTIONS: Final = (
     "You are the person's assistant. Use the tools for what the person wants. These apps are installed:"
 )
@@ -52,7 +52,7 @@ def refuse_real_credentials(model: ModelConfig | None, environment: Mapping[str,
         raise RealCredentials(
             "unprotected: the configuration names a model that is not on this machine: use --scripted"
         )
-    if found := sorted(name for name in environment if _CREDENTIAL.search(name)):
+    if found := sorted(name for name in environment if CREDENTIAL.search(name)):
         raise RealCredentials(
             f"unprotected: the environment holds {', '.join(found)}: unset them, apps could read them"
         )
