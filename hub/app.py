@@ -21,15 +21,22 @@ from hub.errors import SpokegateError
 from hub.mediation.actions import Limits
 from hub.mediation.consent import Prompts
 from hub.mediation.errands.doors import Doors
+from hub.mediation.errands.share import Disclosure
 from hub.mediation.explain import Explainer
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
+from hub.mediation.memory import Memory, MemoryLimits
 from hub.mediation.payloads import Payloads
 from hub.model.client import ModelClient, ModelSpec
 from hub.model.key import read_key
 from hub.opa.bundle import PolicyBundle
 from hub.opa.process import OpaProcess
+from hub.sessions.converse import Converser
+from hub.sessions.earlier import EarlierWords
+from hub.sessions.memory import ModelSummaries, Summaries
+from hub.sessions.planner import MediatedModel, Planner
 from hub.sessions.session import Sessions
+from hub.sessions.user_data import UserData
 from hub.spokes.egress.addresses import parse_socket_address
 from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.exchange import EgressLimits
@@ -40,6 +47,8 @@ from hub.store.audit import AuditLog, Event
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import one_hub_of_the_name, open_database
 from hub.store.grants import GrantStore
+from hub.store.memory import MemoryStore
+from hub.store.user_data import UserDataStore
 from spoke_runner.sandbox import Delegation, Footing, SandboxError, delegated, settle
 
 _log = structlog.get_logger(__name__)
@@ -94,7 +103,9 @@ def registry_of(config: Config) -> Registry:
         ManifestInvalid: Something is wrong with one of them; all problems at once.
     """
     return Registry(
-        Installed(path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels)
+        Installed(
+            path=app.path, trust=app.trust, clearance=app.clearance, result_labels=app.result_labels, enable=app.enable
+        )
         for app in config.apps
     )
 
@@ -132,7 +143,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         egress = _connector(config.egress)
         if config.egress.private_addresses:
             record("egress", f"private addresses let through: {', '.join(config.egress.private_addresses)}")
-        model = await _model(config.model) if config.model is not None else None
+        model = await model_client(config.model) if config.model is not None else None
         if model is not None:
             stack.push_async_callback(model.close)
             record("model", ", ".join(model.models))
@@ -153,6 +164,9 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
         )
         grants = GrantStore(engine, audit)
         kept = KeptLabels(DataLabelStore(engine, audit, hub=config.name))
+        memory_store, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
+        memory_limits = MemoryLimits(config.memory.history_characters, config.memory.summary_characters)
+        memory = Memory(memory_store, memory_limits)
         prompts = Prompts()
         payloads = Payloads(in_log=config.audit.payloads)
         mediator = Mediator(
@@ -164,13 +178,23 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             audit=audit,
             supervisor=supervisor,
             forwarder=Forwarder(),
-            doors=Doors(connector=egress, model=model),
+            doors=Doors(connector=egress, memory=memory, disclosure=Disclosure(user_data), model=model),
             limits=Limits(max_hops=config.limits.hops, prompt_timeout_seconds=config.limits.prompt_seconds),
             payloads=payloads,
+        )
+        by_model = ModelSummaries(mediator, registry, characters=memory_limits.summary_characters) if model else None
+        summaries = await stack.enter_async_context(Summaries(memory_store, by_model, memory_limits))
+        memory.on_said = summaries.look
+        converser = Converser(
+            mediator=mediator,
+            registry=registry,
+            planner=Planner(MediatedModel(mediator)),
+            earlier=EarlierWords(mediator),
         )
         sessions = await stack.enter_async_context(
             Sessions(
                 mediator=mediator,
+                converser=converser,
                 supervisor=supervisor,
                 grants=grants,
                 kept=kept,
@@ -189,6 +213,8 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
                     grants=grants,
                     audit=audit,
                     explainer=explainer,
+                    memory=memory_store,
+                    user_data=UserData(user_data),
                 ),
                 clients=config.clients,
                 directory=runtime,
@@ -231,7 +257,12 @@ def _connector(config: EgressConfig) -> EgressConnector:
         raise CertificatesUnusable(f"egress.ca_file: {config.ca_file} holds no usable certificates: {error}") from error
 
 
-async def _model(config: ModelConfig) -> ModelClient:
+async def model_client(config: ModelConfig) -> ModelClient:
+    """Return the door to the configured model.
+
+    Raises:
+        ModelKeyMissing: Its key cannot be had.
+    """
     key = read_key(config)
     # The client takes a second and 20 MB to import: a hub without a model does without.
     provider = await asyncio.to_thread(importlib.import_module, "hub.model.provider")

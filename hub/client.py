@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -23,6 +23,7 @@ from hub.config import runtime_dir
 
 _MEBIBYTE = 1 << 20
 _QUICK_SECONDS = 10.0
+_EXPORT_SECONDS = 60.0
 
 
 def default_socket() -> Path:
@@ -114,6 +115,17 @@ class HubClient:
             confidentiality=tuple(reply.labels.confidentiality),
             integrity=tuple(reply.labels.integrity),
         )
+
+    async def converse(self, session_id: str, text: str) -> AsyncGenerator[hub_pb2.ConverseResponse, None]:
+        """Say a wish; see `Session.converse`."""
+        request = hub_pb2.ConverseRequest(session_id=session_id, text=text)
+        call = self._stub.Converse(request, timeout=self._timeout_seconds)
+        try:
+            with _errors():
+                async for event in call:
+                    yield event
+        finally:
+            call.cancel()
 
     @contextlib.asynccontextmanager
     async def prompts(
@@ -210,6 +222,36 @@ class HubClient:
             reply = await self._stub.RevokeGrant(hub_pb2.RevokeGrantRequest(grant_id=grant_id), timeout=_QUICK_SECONDS)
         return reply.grant
 
+    async def set_user_data(self, name: str, value: Any, confidentiality: Sequence[str] = ()) -> None:
+        """Set one attribute of the user, with the tags that its value carries."""
+        attribute = hub_pb2.UserAttribute(name=name, value_json=json.dumps(value), confidentiality=confidentiality)
+        with _errors():
+            await self._stub.SetUserData(hub_pb2.SetUserDataRequest(attribute=attribute), timeout=_QUICK_SECONDS)
+
+    async def user_data(self) -> list[hub_pb2.UserAttribute]:
+        """List the user's attributes, by name."""
+        with _errors():
+            reply = await self._stub.ListUserData(hub_pb2.ListUserDataRequest(), timeout=_QUICK_SECONDS)
+        return list(reply.attributes)
+
+    async def delete_user_data(self, name: str) -> None:
+        """Remove one attribute of the user."""
+        with _errors():
+            await self._stub.DeleteUserData(hub_pb2.DeleteUserDataRequest(name=name), timeout=_QUICK_SECONDS)
+
+    async def export_memory(self, app: str = "") -> AsyncIterator[hub_pb2.ExportMemoryResponse]:
+        """Yield what is remembered of the user: all of it, or what one app or `hub` itself remembers."""
+        with _errors():
+            async for item in self._stub.ExportMemory(hub_pb2.ExportMemoryRequest(app=app), timeout=_EXPORT_SECONDS):
+                yield item
+
+    async def forget_memory(self, app: str = "", key: str = "") -> int:
+        """Remove what is remembered of the user: all, of one app or `hub`, or one entry; return how many items."""
+        request = hub_pb2.ForgetMemoryRequest(app=app, key=key)
+        with _errors():
+            reply = await self._stub.ForgetMemory(request, timeout=_QUICK_SECONDS)
+        return reply.forgotten
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -231,6 +273,19 @@ class Session:
             HubError: It was refused, or failed.
         """
         return await self.client.invoke(self.id, function, arguments, user_text=user_text)
+
+    def converse(self, text: str) -> AsyncGenerator[hub_pb2.ConverseResponse, None]:
+        """Say a wish in the user's own words, and yield what happens; the last event is `final`.
+
+        Closing it before cancels the wish and everything that it caused.
+
+        Args:
+            text: The wish.
+
+        Raises:
+            HubError: It was refused, or failed.
+        """
+        return self.client.converse(self.id, text)
 
 
 async def _events(call: Any) -> AsyncIterator[hub_pb2.WatchPromptsResponse]:

@@ -47,6 +47,9 @@ class AppConfig(_Document):
     result_labels: dict[Name, ResultLabels] = Field(
         default_factory=dict, description="By function: labels of its results beyond those of the manifest."
     )
+    enable: tuple[Name, ...] = Field(
+        default=(), description="The functions and toolkits of it that are offered; all of them by default."
+    )
 
 
 class ClientConfig(_Document):
@@ -217,6 +220,15 @@ class OpaConfig(_Document):
         )
 
 
+class MemoryConfig(_Document):
+    """How much of what was said is told at once; what goes beyond it is summarised."""
+
+    history_characters: int = Field(
+        default=16_000, ge=1_000, le=1_000_000, description="Of the latest turns of an app with a user."
+    )
+    summary_characters: int = Field(default=4_000, ge=200, le=100_000, description="Of the summary of those before.")
+
+
 class LimitsConfig(_Document):
     """What the hub bounds."""
 
@@ -270,6 +282,7 @@ class Config(_Document):
     model: ModelConfig | None = Field(
         default=None, description="Where the model is; without one, apps that ask it are refused."
     )
+    memory: MemoryConfig = Field(default_factory=MemoryConfig, description="How much of a history is told at once.")
     limits: LimitsConfig = Field(default_factory=LimitsConfig, description="What the hub bounds.")
 
     @field_validator("database")
@@ -386,6 +399,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return ModelConfig
         case ("model", "models", _):
             return ModelSpecConfig
+        case ("memory",):
+            return MemoryConfig
         case ("limits",):
             return LimitsConfig
         case ("opa",):

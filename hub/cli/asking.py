@@ -10,8 +10,6 @@ import asyncio
 import contextlib
 import json
 import re
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 from spokegate.v1 import decision_pb2, hub_pb2
 
+from hub.cli.lines import Lines
 from hub.cli.output import cell, out, safe
 from hub.client import HubClient, HubError
 
@@ -116,10 +115,10 @@ def notice_line(notice: hub_pb2.Notice) -> Text:
 def _who(prompt: hub_pb2.Prompt) -> Table:
     rows: list[tuple[str, Text]] = [
         ("who", Text(" > ").join(cell(name, "bold") for name in prompt.chain)),
-        # A host has no effect that anyone declares.
+        # Only functions have an effect that anyone declares.
         ("what", Text.assemble((safe(prompt.function), "bold"), "  ", _effect(prompt)))
         if prompt.function_effect
-        else ("host", cell(prompt.function, "bold")),
+        else ("what" if "/" in prompt.function else "host", cell(prompt.function, "bold")),
         ("plan", Text("in the plan", "green") if prompt.planned else Text("not in a plan", "yellow")),
     ]
     if prompt.labels.integrity:
@@ -214,7 +213,11 @@ def _grid() -> Table:
 
 
 async def answer_prompts(
-    client: HubClient, events: AsyncIterator[hub_pb2.WatchPromptsResponse], *, session_id: str = ""
+    client: HubClient,
+    events: AsyncIterator[hub_pb2.WatchPromptsResponse],
+    *,
+    session_id: str = "",
+    lines: Lines | None = None,
 ) -> None:
     """Show each waiting question and send the key that is typed; runs until the events end.
 
@@ -224,10 +227,11 @@ async def answer_prompts(
         client: The hub.
         events: What waits.
         session_id: Only questions and notices of this session; empty means of all.
+        lines: Where answers are typed, if not here alone.
     """
     ended: dict[str, asyncio.Event] = {}
     waiting: asyncio.Queue[hub_pb2.Prompt | hub_pb2.Notice] = asyncio.Queue()
-    lines = _stdin_lines()
+    lines = lines or Lines()
 
     async def follow() -> None:
         async for event in events:
@@ -243,9 +247,11 @@ async def answer_prompts(
     try:
         while not (follower.done() and waiting.empty()):
             taken = asyncio.create_task(waiting.get())
-            await asyncio.wait((taken, follower), return_when=asyncio.FIRST_COMPLETED)
-            if not taken.done():
+            try:
+                await asyncio.wait((taken, follower), return_when=asyncio.FIRST_COMPLETED)
+            finally:
                 taken.cancel()
+            if not taken.done():
                 continue
             match taken.result():
                 case hub_pb2.Notice() as notice:
@@ -262,15 +268,11 @@ def as_json(event: hub_pb2.WatchPromptsResponse) -> str:
     return json.dumps(MessageToDict(event, preserving_proto_field_name=True))
 
 
-async def _answer_one(
-    client: HubClient, prompt: hub_pb2.Prompt, ended: asyncio.Event, lines: asyncio.Queue[str]
-) -> None:
+async def _answer_one(client: HubClient, prompt: hub_pb2.Prompt, ended: asyncio.Event, lines: Lines) -> None:
     """Show a question, and take lines until one of them is its answer or it is over."""
     if ended.is_set():
         return
-    # What a person typed before the question was to be seen is no answer to it; a file's lines are, one by one.
-    while sys.stdin.isatty() and not lines.empty():
-        lines.get_nowait()
+    lines.discard()
     show(prompt)
     arguments: dict[str, Any] | None = None
     while (line := await _line(lines, ended, "answer: ")) is not None:
@@ -301,7 +303,7 @@ async def _answer_one(
     out.print(Text("\nanswered elsewhere, or too late", style="dim"))
 
 
-async def _edited(lines: asyncio.Queue[str], ended: asyncio.Event) -> dict[str, Any] | None:
+async def _edited(lines: Lines, ended: asyncio.Event) -> dict[str, Any] | None:
     """Return the arguments that are typed in place of those that were asked for."""
     line = await _line(lines, ended, "arguments, as one JSON object, with less in it: ")
     try:
@@ -314,28 +316,16 @@ async def _edited(lines: asyncio.Queue[str], ended: asyncio.Event) -> dict[str, 
     return edited
 
 
-async def _line(lines: asyncio.Queue[str], ended: asyncio.Event, prompt: str) -> str | None:
-    """Return the next line that is typed, or None when the question is over before."""
-    out.print(Text(prompt, style="bold"), end="")
-    typed, over = asyncio.create_task(lines.get()), asyncio.create_task(ended.wait())
+async def _line(lines: Lines, ended: asyncio.Event, prompt: str) -> str | None:
+    """Return the next line that is typed, or None when the question is over before, or nothing more can be typed."""
+    typed, over = asyncio.create_task(lines.next(prompt)), asyncio.create_task(ended.wait())
     try:
         await asyncio.wait((typed, over), return_when=asyncio.FIRST_COMPLETED)
+        if typed.done() and typed.result() is None:
+            await over
         return typed.result() if typed.done() else None
     finally:
         typed.cancel()
         over.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await typed
-
-
-def _stdin_lines() -> asyncio.Queue[str]:
-    """Read stdin in a thread of its own, so that a question which lapses does not wait for a key."""
-    lines: asyncio.Queue[str] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(lines.put_nowait, line)
-
-    threading.Thread(target=read, name="stdin", daemon=True).start()
-    return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 from spokegate.v1 import decision_pb2
 
-from hub.cli import asking, audit, grants
+from hub.cli import asking, audit, grants, me, memory
 from hub.cli.output import (
     EFFECT_STYLES,
     ConfigOption,
@@ -34,7 +35,7 @@ from hub.cli.output import (
 from hub.client import HubClient
 
 if TYPE_CHECKING:
-    from hub.config import OpaConfig
+    from hub.config import Config, OpaConfig
 
 # What only one command needs is imported there: a call should not wait for the whole hub to load.
 
@@ -45,6 +46,8 @@ app_commands = typer.Typer(no_args_is_help=True, help="Work on an app.")
 app.add_typer(app_commands, name="app")
 app.add_typer(grants.app, name="grants")
 app.add_typer(audit.app, name="audit")
+app.add_typer(me.app, name="me")
+app.add_typer(memory.app, name="memory")
 
 
 def main() -> None:
@@ -110,6 +113,46 @@ def call(
     text = _arguments(arg or [], arguments)
     here = ask if ask is not None else sys.stdin.isatty() and sys.stdout.isatty() and form is Format.TEXT
     run(_call(function, text, words, here, timeout, socket, form), form)
+
+
+@app.command()
+def chat(
+    wish: Annotated[str | None, typer.Argument(help="What you want; without it, wishes are asked for.")] = None,
+    user: Annotated[str, typer.Option("--user", help="Who you are: the user of one of the hub's sockets.")] = "",
+    scripted: Annotated[
+        bool, typer.Option("--scripted", help="With a hub of its own, and a model that plays a script: no real one.")
+    ] = False,
+    script: Annotated[Path | None, typer.Option("--script", help="The script to play, as YAML.")] = None,
+    obey: Annotated[
+        bool, typer.Option("--obey", help="Let the scripted model follow every instruction that it sees.")
+    ] = False,
+    unprotected: Annotated[
+        bool, typer.Option("--unprotected", help="Without hub, sandbox and policy, for the lab: with --scripted alone.")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Deadline of a wish in seconds.")] = 600.0,
+    config: ConfigOption = None,
+    socket: SocketOption = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say what you want, and see which apps do it, what they are refused, and what comes of it."""
+    from hub.cli import chat as chatting
+
+    if (unprotected or obey or script) and not scripted:
+        raise typer.BadParameter(
+            "--unprotected, --obey and --script are for a model that plays a script: add --scripted"
+        )
+    if scripted:
+        from hub.cli.scripted import run_scripted
+
+        _configure_log(form, level=logging.ERROR)
+        work = run_scripted(
+            _loaded(config), user, wish, form, script, obey=obey, unprotected=unprotected, seconds=timeout
+        )
+        run(work, form, chatting.HINTS)
+        return
+    if user:
+        socket = _socket_of(user, config, socket)
+    run(chatting.chat(socket, wish, form, timeout_seconds=timeout), form, chatting.HINTS)
 
 
 @app.command()
@@ -267,6 +310,29 @@ def _remote_opa(configured: OpaConfig | None, url: str, token_file: Path | None)
         raise typer.BadParameter(f"--opa-url and --opa-token-file, or `opa` in the configuration: {said}") from None
 
 
+def _socket_of(user: str, config: Path | None, socket: Path | None) -> Path:
+    """Return the socket that stands for a user, by the hub's configuration."""
+    if socket is not None:
+        raise typer.BadParameter("give --user or --socket, not both")
+    loaded = _loaded(config)
+    found = [client.socket for client in loaded.clients if client.user == user]
+    if not found:
+        there_are = ", ".join(client.user for client in loaded.clients)
+        raise typer.BadParameter(f"--user {user}: the hub has no socket for them; it has for {there_are}")
+    return loaded.runtime_dir / found[0]
+
+
+def _loaded(config: Path | None) -> Config:
+    from hub.config import find_config, load_config
+    from hub.errors import SpokegateError
+
+    try:
+        return load_config(find_config(config))
+    except SpokegateError as error:
+        err.print(Text(str(error), style="red"))
+        raise typer.Exit(Exit.USAGE) from None
+
+
 def _arguments(pairs: list[str], whole: str | None) -> str:
     if whole is not None:
         if pairs:
@@ -315,7 +381,7 @@ def _would_be(decision: decision_pb2.Decision, effect: str, shadow: str) -> list
     return [("         would be ", "dim"), (shadow, EFFECT_STYLES[shadow]), (f"  {safe(codes)}\n", "dim")]
 
 
-def _configure_log(form: Format) -> None:
+def _configure_log(form: Format, *, level: int = logging.INFO) -> None:
     renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     if form is Format.JSON:
         renderer = structlog.processors.JSONRenderer()
@@ -326,6 +392,6 @@ def _configure_log(form: Format) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(20),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

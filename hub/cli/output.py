@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import unicodedata
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from enum import IntEnum, StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import grpc
@@ -116,13 +117,22 @@ def as_dict(message: Any) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
-def run(work: Coroutine[Any, Any, None], form: Format) -> None:
-    """Do the work of a command; an error of the hub is printed, and ends it with the exit code that it has."""
+def run(work: Coroutine[Any, Any, None], form: Format, hints: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Do the work of a command; an error of the hub is printed, and ends it with the exit code that it has.
+
+    Args:
+        work: The work.
+        form: How to print.
+        hints: What to say besides, by the error's reason; under "" where no hub answers.
+    """
     try:
         asyncio.run(work)
     except HubError as error:
         unreachable = not error.reason and error.code.name == "UNAVAILABLE"
-        print_error(error, hint="is the hub up? start it with: spokegate up" if unreachable else "", form=form)
+        hint = hints.get(error.reason, "")
+        if unreachable:
+            hint = hint or "is the hub up? start it with: spokegate up"
+        print_error(error, hint=hint, form=form)
         raise typer.Exit(exit_of(error)) from None
     except KeyboardInterrupt:
         raise typer.Exit(Exit.DONE) from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from spokegate.v1 import decision_pb2, error_pb2, hub_pb2
+from spokegate.v1 import decision_pb2, error_pb2, hub_pb2, memory_pb2
 
 from hub.errors import RequestInvalid
 from hub.mediation import describe, schema
@@ -18,6 +19,8 @@ from hub.mediation.request import GrantScope
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 from hub.store.audit import Recorded
 from hub.store.grants import Grant
+from hub.store.memory import Entry, Remembered, Turn
+from hub.store.user_data import Attribute
 
 SCOPES: dict[GrantScope, decision_pb2.GrantScope.ValueType] = {
     "once": decision_pb2.GRANT_SCOPE_ONCE,
@@ -63,7 +66,7 @@ def labels(of: Labels) -> decision_pb2.Labels:
     return labels_of_json(of.to_json())
 
 
-def labels_of_json(of: dict[str, list[str]]) -> decision_pb2.Labels:
+def labels_of_json(of: Mapping[str, list[str]]) -> decision_pb2.Labels:
     """Return labels that are stored as JSON."""
     return decision_pb2.Labels(confidentiality=of.get("confidentiality"), integrity=of.get("integrity"))
 
@@ -294,6 +297,25 @@ def _outcome_of(of: Recorded) -> str:
 def _error_of(of: Recorded) -> str:
     outcome = _outcome_of(of)
     return "" if outcome in ("done", "approved", "decided again", "pending", "refused") else outcome
+
+
+def attribute(of: Attribute) -> hub_pb2.UserAttribute:
+    """Return an attribute of the user."""
+    return hub_pb2.UserAttribute(name=of.name, value_json=of.value_json, confidentiality=of.confidentiality)
+
+
+def remembered(of: Remembered) -> hub_pb2.ExportMemoryResponse:
+    """Return one thing that is remembered."""
+    labels, stored = labels_of_json(of.what.labels), _timestamp(of.what.stored)
+    response = hub_pb2.ExportMemoryResponse(app=of.app, labels=labels, store_time=stored)
+    match of.what:
+        case Entry(key=key, value_json=value_json):
+            response.entry.CopyFrom(memory_pb2.MemoryEntry(key=key, value_json=value_json))
+        case Turn(role=role, text=text):
+            response.turn.CopyFrom(memory_pb2.MemoryTurn(role=role, text=text))
+        case summary:
+            response.summary = summary.text
+    return response
 
 
 def _timestamp(seconds: float) -> Timestamp:

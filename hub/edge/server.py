@@ -69,6 +69,7 @@ class EdgeServers:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._health.enter_graceful_shutdown()
+        self._backend.sessions.stop_conversing()
         for server in self._servers:
             await server.stop(_GRACE_SECONDS)
         for path in self.sockets:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from spokegate.v1 import hub_pb2, hub_pb2_grpc
 
-from hub.edge import convert
+from hub.edge import conversation, convert
 from hub.edge.interceptors import seconds_left
-from hub.errors import RequestInvalid, Unimplemented
+from hub.errors import RequestInvalid
 from hub.mediation.consent import Prompts
 from hub.mediation.explain import Explainer
 from hub.sessions.session import Sessions
+from hub.sessions.user_data import UserData
 from hub.spokes.registry import Registry
 from hub.store.audit import AuditLog
 from hub.store.grants import GrantStore
+from hub.store.memory import MemoryStore
 
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 1000
@@ -35,6 +38,8 @@ class Backend:
     grants: GrantStore
     audit: AuditLog
     explainer: Explainer
+    memory: MemoryStore
+    user_data: UserData
 
 
 class HubServicer(hub_pb2_grpc.HubServiceServicer):
@@ -70,9 +75,16 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
     async def Converse(  # noqa: N802
         self, request: hub_pb2.ConverseRequest, context: Any
     ) -> AsyncIterator[hub_pb2.ConverseResponse]:
-        """Refuse: this hub has no planner."""
-        raise Unimplemented("Converse")
-        yield  # makes this an async generator, as a streaming handler is
+        """Carry out a wish of the user."""
+        events = self._backend.sessions.converse(
+            self._user,
+            request.session_id,
+            request.text,
+            timeout_seconds=_with_time_to_answer(seconds_left(context, self._call_seconds)),
+        )
+        async with aclosing(events):
+            async for event in events:
+                yield conversation.response(event)
 
     async def Invoke(  # noqa: N802
         self, request: hub_pb2.InvokeRequest, context: Any
@@ -169,33 +181,44 @@ class HubServicer(hub_pb2_grpc.HubServiceServicer):
     async def SetUserData(  # noqa: N802
         self, request: hub_pb2.SetUserDataRequest, context: Any
     ) -> hub_pb2.SetUserDataResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("SetUserData")
+        """Set one attribute of the user."""
+        of = request.attribute
+        await self._backend.user_data.set(self._user, of.name, of.value_json, of.confidentiality)
+        return hub_pb2.SetUserDataResponse()
 
     async def ListUserData(  # noqa: N802
         self, request: hub_pb2.ListUserDataRequest, context: Any
     ) -> hub_pb2.ListUserDataResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("ListUserData")
+        """List the user's attributes."""
+        found = await self._backend.user_data.list_for(self._user)
+        return hub_pb2.ListUserDataResponse(attributes=[convert.attribute(attribute) for attribute in found])
 
     async def DeleteUserData(  # noqa: N802
         self, request: hub_pb2.DeleteUserDataRequest, context: Any
     ) -> hub_pb2.DeleteUserDataResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("DeleteUserData")
-
-    async def ForgetMemory(  # noqa: N802
-        self, request: hub_pb2.ForgetMemoryRequest, context: Any
-    ) -> hub_pb2.ForgetMemoryResponse:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("ForgetMemory")
+        """Remove one attribute of the user."""
+        await self._backend.user_data.delete(self._user, request.name)
+        return hub_pb2.DeleteUserDataResponse()
 
     async def ExportMemory(  # noqa: N802
         self, request: hub_pb2.ExportMemoryRequest, context: Any
     ) -> AsyncIterator[hub_pb2.ExportMemoryResponse]:
-        """Refuse: this hub keeps none."""
-        raise Unimplemented("ExportMemory")
-        yield  # makes this an async generator, as a streaming handler is
+        """Give what is remembered of the user."""
+        async for remembered in self._backend.memory.export(self._user, request.app):
+            yield convert.remembered(remembered)
+
+    async def ForgetMemory(  # noqa: N802
+        self, request: hub_pb2.ForgetMemoryRequest, context: Any
+    ) -> hub_pb2.ForgetMemoryResponse:
+        """Remove what is remembered of the user."""
+        memory = self._backend.memory
+        if request.key and not request.app:
+            raise RequestInvalid("key: an entry is of an app: name it")
+        if request.key:
+            forgotten = await memory.forget_entry(self._user, request.app, request.key)
+        else:
+            forgotten = await memory.forget(self._user, request.app)
+        return hub_pb2.ForgetMemoryResponse(forgotten=forgotten)
 
 
 def _with_time_to_answer(seconds: float) -> float:

@@ -22,6 +22,9 @@ ACTIONS: dict[ActionName, Action] = {
     "probe": Action(takes_arguments=False, may_prompt=False, forwards=False),
     "connect": Action(takes_arguments=False, may_prompt=True, forwards=True),
     "generate": Action(takes_arguments=False, may_prompt=True, forwards=True),
+    "remember": Action(takes_arguments=False, may_prompt=True, forwards=True),
+    "recall": Action(takes_arguments=False, may_prompt=True, forwards=True),
+    "share": Action(takes_arguments=False, may_prompt=True, forwards=True),
 }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hub.errors import QuotaExceeded
+from hub.mediation import remembering
 from hub.mediation.caller import Caller, SessionState, spoke_caller
 from hub.mediation.errands.connect import Connect
 from hub.mediation.errands.generate import Generate, message_json
@@ -14,10 +16,13 @@ from hub.model.client import Completion, OnText
 from hub.spokes.egress.exchange import Exchange
 from hub.spokes.egress.fetch import Fetch, FetchRequest, FetchResponse
 from hub.spokes.forwarder import Generated
+from hub.spokes.memory import Forgetting, KeptEntry, Reading, SaidTurn, Told
 from hub.spokes.registry import RegisteredApp, RegisteredFunction
 
 if TYPE_CHECKING:
     from hub.mediation.mediator import Mediator
+
+_MAX_PATTERNS = 256
 
 
 async def generate(mediator: Mediator, caller: Caller, request_json: str, on_text: OnText | None = None) -> Completion:
@@ -52,14 +57,28 @@ class SpokeAsks:
         delivered = await self.mediator.mediate(self.caller, "invoke", function, arguments_json)
         return delivered.result_json
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
-        """List the functions that may be asked for."""
-        return await self.mediator.probe(self.caller)
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
+        """List the functions that may be asked for; see `Mediator.probe`.
+
+        Raises:
+            QuotaExceeded: Too many are named.
+        """
+        if len(patterns) > _MAX_PATTERNS:
+            raise QuotaExceeded(f"a probe of more than {_MAX_PATTERNS} functions")
+        return await self.mediator.probe(self.caller, patterns)
 
     async def generate(self, request_json: str, on_text: OnText) -> Generated:
         """Ask the model."""
         done = await generate(self.mediator, self.caller, request_json, on_text)
         return Generated(message_json(done), done.finish_reason, done.prompt_tokens, done.completion_tokens)
+
+    async def remember(self, what: KeptEntry | SaidTurn | Forgetting) -> None:
+        """Store for the user, or forget."""
+        await remembering.remember(self.mediator, self.caller, what)
+
+    async def recall(self, what: Reading) -> Told:
+        """Read what is remembered of the user."""
+        return await remembering.recall(self.mediator, self.caller, what)
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         """Fetch from a host."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,6 +48,7 @@ class Call:
     payload_in_log: bool = False  # whether the log keeps what was said, not only its digest
     target: RegisteredFunction | None = None
     errand: Errand | None = None  # what the hub itself would do, where that is asked for
+    on_answer: Callable[[str], None] | None = None  # hears pieces of the result's text, where it may before it is whole
     arguments: dict[str, Any] = field(default_factory=dict)
     arguments_json: bytes = b"{}"
     document: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +72,15 @@ class Call:
         if self.target is None:
             raise FunctionNotFound(self.function)
         return self.target
+
+    @property
+    def ahead(self) -> Callable[[str], None] | None:
+        """Who hears pieces of the answer: a user alone, and where the decision does nothing with the result."""
+        if self.verdict is None or self.caller.type != "user":
+            return None
+        decision = self.verdict.decision
+        checked = decision.review_result or any(item.on == "result" for item in decision.obligations)
+        return None if checked else self.on_answer
 
     def as_decision(self, *, error: str = "") -> Event:
         """Return the decision as an event; with an error when it failed before or instead of one."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from hub.errors import Refused
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.provenance import Evidence
 from hub.mediation.rate import Rate
 from hub.mediation.request import SubjectType
 from hub.mediation.spending import Spending
-from hub.spokes.registry import RegisteredApp
+from hub.spokes.registry import RegisteredApp, RegisteredFunction
 
 USER = "user"
 PLANNER = "planner"
@@ -50,6 +51,9 @@ class SessionState:
     calls_by_function: Counter[str] = field(default_factory=Counter)
     rate: Rate = field(default_factory=Rate)
     rate_by_function: defaultdict[str, Rate] = field(default_factory=lambda: defaultdict(Rate))
+    known: Sequence[RegisteredFunction] | None = None  # what its user may know of, once that is decided
+    plan: frozenset[str] | None = None  # the functions that the plan for the wish at hand expects, if there is one
+    refused: dict[str, Refused] = field(default_factory=dict)  # by function: what apps asked for in vain since then
     prompts: int = 0  # shown to a person
     approved: int = 0  # of those, answered with yes
     connections: dict[str, set[OpenConnection]] = field(default_factory=dict)

@@ -55,7 +55,8 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
         context=Context(
             session=session.id,
             time=_rfc3339(time.time()),
-            planned=False,
+            planned=session.plan is not None and call.function in session.plan,
+            plan=sorted(session.plan) if session.plan is not None else None,
             chain=list(call.caller.chain),
             hop=call.caller.hop,
             labels=_labels_fact(call.labels),
@@ -125,7 +126,9 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
         function_effect=call.target.effect if call.target is not None else "",
         arguments_json=call.arguments_json.decode(),
         control_arguments=tuple(call.target.control_arguments) if call.target is not None else (),
-        untrusted_pointers=tuple(sorted(pointer for pointer, found in provenance.items() if not found["user"])),
+        untrusted_pointers=tuple(
+            sorted(p for p, found in provenance.items() if not found["user"] and not _own(call, p))
+        ),
         planned=call.document["context"]["planned"],
         labels=call.labels,
         title=prompt.title,
@@ -135,6 +138,12 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
         timeout_seconds=timeout_seconds,
         prompts_before=call.caller.session.prompts,
     )
+
+
+def _own(call: Call, pointer: str) -> bool:
+    """Return whether what stands there is what the user says of themselves."""
+    own = call.errand.from_user if call.errand is not None else None
+    return own is not None and (pointer == own or pointer.startswith(f"{own}/"))
 
 
 def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
@@ -215,7 +224,9 @@ def _binds_exactly(call: Call, scope: GrantScope) -> bool:
 
     What steers a function without control arguments is all of its arguments: past the session, they must stay.
     """
-    return scope == "once" or (scope != "session" and not _control_values(call))
+    if scope == "once" or (call.errand is not None and call.errand.exact):
+        return True
+    return scope != "session" and not _control_values(call)
 
 
 def _control_values(call: Call) -> dict[str, Any]:
@@ -262,6 +273,8 @@ def _app_fact(app: RegisteredApp) -> AppFact:
         asks=list(app.asks),
         egress=list(app.egress),
         asks_model=app.asks_model,
+        remembers=app.remembers,
+        user_data=[f"{function}.{item.name}" for item in app.manifest.user_data for function in item.functions],
     )
 
 

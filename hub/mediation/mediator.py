@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -31,6 +32,7 @@ from hub.errors import (
     ObligationUnfulfilled,
     PolicyDenied,
     QuotaExceeded,
+    Refused,
     RequestInvalid,
     SpokegateError,
 )
@@ -46,6 +48,7 @@ from hub.mediation.kept import KeptLabels
 from hub.mediation.labels import NONE
 from hub.mediation.payloads import Payloads
 from hub.mediation.pdp import Pdp, Verdict
+from hub.mediation.remembering import shared
 from hub.mediation.request import ActionName
 from hub.spokes.forwarder import Delivery, Forwarder
 from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
@@ -120,6 +123,7 @@ class Mediator:
         *,
         reviewed: Call | None = None,
         errand: Errand | None = None,
+        on_answer: Callable[[str], None] | None = None,
     ) -> Delivered:
         """Take one request through the ten steps.
 
@@ -130,6 +134,7 @@ class Mediator:
             arguments_json: The arguments, as the caller wrote them.
             reviewed: Action `return` only: the call whose result is decided on.
             errand: What the hub itself is asked to do, where it is that; see `errand`.
+            on_answer: Hears the pieces of an answer in words before it is whole, where the decision lets a user.
 
         Returns:
             What the caller gets, on record as allowed.
@@ -138,6 +143,7 @@ class Mediator:
             SpokegateError: Any of them; the request is refused, and nothing more of it happens.
         """
         call = self._identify(caller, action, function, reviewed, errand)  # 1
+        call.on_answer = on_answer
         try:
             async with asyncio.timeout_at(caller.deadline):
                 await self._resolve(call, arguments_json)  # 2
@@ -160,9 +166,9 @@ class Mediator:
             _log.exception("a call failed in the hub", decision_id=call.decision_id)
             raise await self._refuse(call, SpokegateError(f"{type(error).__name__}: {error}")) from error
 
-    async def probe(self, caller: Caller) -> list[RegisteredFunction]:
-        """Return the functions that a caller may ask for, each by a decision of its own."""
-        functions = list(self._registry.functions.values())
+    async def probe(self, caller: Caller, patterns: Sequence[str] = ()) -> list[RegisteredFunction]:
+        """Return the functions, of those named if any are, that a caller may ask for, each by a decision of its own."""
+        functions = self._registry.concerning(caller.app, patterns)
         answers = await asyncio.gather(
             *(self.mediate(caller, "probe", function.id) for function in functions), return_exceptions=True
         )
@@ -228,8 +234,8 @@ class Mediator:
                 call.probed = True
                 await self.mediate(call.caller, "probe", call.function)
             raise
-        if call.caller.type == "user" and call.errand is None:
-            call.caller.session.evidence.add_user_arguments(call.arguments)
+        if call.caller.type == "user" and call.errand is None and call.caller.session.plan is None:
+            call.caller.session.evidence.add_user_arguments(call.arguments)  # with a plan, the hub writes them
 
     # 3. describe
 
@@ -367,9 +373,10 @@ class Mediator:
         )
         session.give(target.app.name, call.labels | describe.function_labels(target))
         await self._keep(session, target.app)
-        delivery = Delivery(target.name, call.arguments_json.decode())
-        permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         callee = call.caller.calling(target.app, now=asyncio.get_running_loop().time())
+        told = await shared(self, callee, target)
+        delivery = Delivery(target.name, call.arguments_json.decode(), call.ahead, told)
+        permit = self._permits.issue(decision_id=call.decision_id, what=delivery)
         released = NONE
         try:
             text = await self._forwarder.run(spoke, permit, deadline=callee.deadline, asks=SpokeAsks(self, callee))
@@ -466,6 +473,8 @@ class Mediator:
         if call.probed and error.decision_id:
             return error  # of the probe, and on record: the time of a second row would tell hidden from unknown
         error.decision_id = error.decision_id or call.decision_id
+        if isinstance(error, Refused) and call.action == "invoke" and call.caller.app is not None:
+            call.caller.session.refused[call.function] = error
         ending = call.as_ending(error)
         if call.recorded:
             self._audit.record_later(ending)

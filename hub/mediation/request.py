@@ -42,6 +42,10 @@ class AppFact(_Document):
     asks: list[str] = Field(description="Functions it declares that it asks for: `app.function`, `app.*` or `*`.")
     egress: list[str] = Field(description="Hosts it declares that it connects to: `host:port`.")
     asks_model: bool = Field(default=False, description="Whether it declares that it asks the model.")
+    remembers: bool = Field(default=False, description="Whether it declares that it remembers the user.")
+    user_data: list[str] = Field(
+        default_factory=list, description="Attributes of the user that its functions want: `function.attribute`."
+    )
 
 
 class FunctionFact(_Document):
@@ -74,6 +78,21 @@ class ModelFact(_Document):
     clearance: list[str] = Field(description="Confidentiality tags that its provider may receive.")
 
 
+class MemoryFact(_Document):
+    """Whose memory it is. Its user is the user of the session."""
+
+    app: str = Field(description="The app that remembers; `hub` for the hub itself.")
+    labels: LabelsFact = Field(description="What is carried by all that would be told; nothing where it is stored.")
+
+
+class AttributeFact(_Document):
+    """What the user says of an attribute, and for what it is wanted."""
+
+    name: str = Field(description="The attribute's name.")
+    function: str = Field(description="The function that is to be told, by its name within the asking app.")
+    confidentiality: list[str] = Field(description="Tags that the value carries.")
+
+
 class Subject(_Document):
     """Who asks."""
 
@@ -93,16 +112,20 @@ class Action(_Document):
 class Resource(_Document):
     """What it wants to do it to."""
 
-    type: Literal["function", "host", "model"] = Field(
-        description="The kind of resource: `host` for action `connect`, `model` for `generate`."
+    type: Literal["function", "host", "model", "memory", "user_data"] = Field(
+        description="The kind of resource: `host` for action `connect`, `model` for `generate`, `memory` for "
+        "`remember` and `recall`, `user_data` for `share`."
     )
     id: str = Field(
-        description="The function's full name, `app.function`, as it was asked for; or `host:port`, or `model/NAME`."
+        description="The function's full name, `app.function`, as it was asked for; or `host:port`, `model/NAME`, "
+        "`memory/APP`, `user_data/NAME`."
     )
     app: AppFact | None = Field(default=None, description="The serving app; absent when there is none.")
     function: FunctionFact | None = Field(default=None, description="The function; absent when unknown.")
     host: HostFact | None = Field(default=None, description="The host; only for type `host`.")
     model: ModelFact | None = Field(default=None, description="The model; only for type `model`.")
+    memory: MemoryFact | None = Field(default=None, description="The memory; only for type `memory`.")
+    user_data: AttributeFact | None = Field(default=None, description="The attribute; only for type `user_data`.")
 
 
 class Provenance(_Document):
@@ -141,7 +164,11 @@ class Context(_Document):
 
     session: str = Field(description="The session.")
     time: str = Field(description="When the request was described, RFC 3339 in UTC.")
-    planned: bool = Field(description="Whether the call is in the session's plan; false without a plan.")
+    planned: bool = Field(description="Whether the plan expects the call; false without a plan.")
+    plan: list[str] | None = Field(
+        default=None,
+        description="The functions that the plan for the user's wish expects, `app.function`; absent without a plan.",
+    )
     chain: list[str] = Field(description="The calls that led here, outermost first, ending with the asker.")
     hop: int = Field(ge=0, description="How many spokes the chain has passed; 0 for a call by the user.")
     labels: LabelsFact = Field(description="What the asker may know.")

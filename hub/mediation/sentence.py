@@ -12,6 +12,9 @@ _WANTED = {
     "probe": "asked whether it may know of {function}",
     "connect": "asked to connect to {function}",
     "generate": "asked {function} for an answer",
+    "remember": "asked to store into {function}",
+    "recall": "asked to read {function}",
+    "share": "was to be told {function}",
 }
 
 

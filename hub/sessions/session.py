@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -16,6 +18,7 @@ from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.spending import DaysSpending, Spending
+from hub.sessions.converse import ConverseEvent, Converser
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
@@ -30,6 +33,7 @@ class _Open:
     state: SessionState
     last_used: float = field(default_factory=time.monotonic)
     calls: int = 0
+    converses: bool = False
 
 
 class Sessions:
@@ -37,6 +41,7 @@ class Sessions:
 
     Args:
         mediator: Takes every call.
+        converser: Carries wishes out.
         supervisor: Ends a session's spokes with it.
         grants: Ends a session's grants with it.
         kept: The labels of the data that apps keep for a user.
@@ -49,6 +54,7 @@ class Sessions:
         self,
         *,
         mediator: Mediator,
+        converser: Converser,
         supervisor: Supervisor,
         grants: GrantStore,
         kept: KeptLabels,
@@ -57,6 +63,7 @@ class Sessions:
         idle_seconds: float,
     ) -> None:
         self._mediator = mediator
+        self._converser = converser
         self._supervisor = supervisor
         self._grants = grants
         self._kept = kept
@@ -139,6 +146,39 @@ class Sessions:
         finally:
             session.calls -= 1
             session.last_used = time.monotonic()
+
+    async def converse(
+        self, user: str, session_id: str, text: str, *, timeout_seconds: float
+    ) -> AsyncGenerator[ConverseEvent, None]:
+        """Carry out a wish of the user, and yield what happens; the last event is the answer.
+
+        Args:
+            user: The user, by the connection.
+            session_id: The session.
+            text: The user's words.
+            timeout_seconds: How long it may take.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        session = self._of(user, session_id)
+        if session.converses:
+            raise QuotaExceeded("the session has a wish in hand: wait for its answer, cancel it, or open another")
+        session.converses = True
+        session.calls += 1
+        try:
+            events = self._converser.converse(session.state, text, timeout_seconds=timeout_seconds)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        finally:
+            session.converses = False
+            session.calls -= 1
+            session.last_used = time.monotonic()
+
+    def stop_conversing(self) -> None:
+        """End every wish that is being carried out; each of them hears that it is."""
+        self._converser.stop()
 
     def _of(self, user: str, session_id: str) -> _Open:
         session = self._sessions.get(session_id)

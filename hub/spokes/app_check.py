@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub.spokes.kinds import RESPOND
 from hub.spokes.manifest import MANIFEST_NAME, FunctionSpec, Manifest, ManifestInvalid, read_manifest
 from hub.spokes.registry import digest_of
 from hub.yaml_document import Lines, Problem
@@ -53,6 +54,8 @@ def check_app(directory: Path) -> list[Problem]:
     if problems:
         # What is in a file that cannot be read would only look as if it were missing.
         return problems
+    if manifest.kind == "annotation":
+        return []
     if manifest.command:
         # What a program offers and asks for cannot be read off it.
         return sorted({*_program(directory, manifest, lines), *_asks(manifest, sources)})
@@ -137,7 +140,15 @@ def _functions(manifest: Manifest, lines: Lines, sources: list[_Source]) -> Iter
                 if node.name in found:
                     yield function.problem(f"is already offered on line {found[node.name].node.lineno}: rename one")
                 found.setdefault(node.name, function)
-    for name in manifest.functions.keys() - found.keys():
+    missing = manifest.functions.keys() - found.keys()
+    if manifest.kind == "agent" and RESPOND in missing:
+        missing -= {RESPOND}
+        if not any(_makes_agent(source.tree, attribute) for source in sources):
+            mend = f"write `{attribute} = Agent()`, which offers it"
+            yield lines.problem(
+                ("functions", RESPOND), f"`functions.{RESPOND}`: is declared and not in the code: {mend}"
+            )
+    for name in missing:
         near = difflib.get_close_matches(name, found.keys() - manifest.functions.keys(), n=1)
         mend = f"did you mean `{near[0]}`?" if near else f"write `@{attribute}.function async def {name}(call, ...)`"
         yield lines.problem(("functions", name), f"`functions.{name}`: is declared and not in the code: {mend}")
@@ -146,6 +157,16 @@ def _functions(manifest: Manifest, lines: Lines, sources: list[_Source]) -> Iter
             yield function.problem(f"is offered and not declared: add it under `functions` in {MANIFEST_NAME}")
             continue
         yield from _signature(function, manifest.functions[name])
+
+
+def _makes_agent(tree: ast.Module, attribute: str) -> bool:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id=name)], value=ast.Call(func=ast.Name(id="Agent") | ast.Attribute(attr="Agent"))
+            ) if name == attribute:
+                return True
+    return False
 
 
 def _is_offered(node: ast.FunctionDef | ast.AsyncFunctionDef, attribute: str) -> bool:

@@ -8,14 +8,15 @@ Invariants:
     * Nothing is sent without a permit of this forwarder's own issuer, which is given out once.
     * An ask speaks for the stream that it came in on; no field of it can say otherwise.
     * When `run` returns or raises, nothing that the call caused is still running.
-    * The spoke's own words (a failure's text, progress) go to the log, never to the caller.
+    * The spoke's own words (a failure's text, progress) go to the log, never to the caller; but for the pieces of an
+      answer, to whom the permit says.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc
@@ -33,6 +34,7 @@ from hub.errors import (
 )
 from hub.permit import Door, Permit
 from hub.spokes.egress.fetch import FetchRequest, FetchResponse
+from hub.spokes.memory import Forgetting, KeptEntry, Reading, SaidTurn, Told, recall_answer, recalled, remembered
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import Spoke
 from hub.spokes.wire import CALL_FRAMES
@@ -72,8 +74,8 @@ class Asks(Protocol):
         """
         ...
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
-        """Return the functions that the app may ask for.
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
+        """Return the functions that the app may ask for, of those that are named: all when none are.
 
         Raises:
             SpokegateError: It was refused, or failed.
@@ -82,6 +84,22 @@ class Asks(Protocol):
 
     async def generate(self, request_json: str, on_text: Callable[[str], Awaitable[None]]) -> Generated:
         """Call the model; `on_text` is awaited with each piece of the text.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
+    async def remember(self, what: KeptEntry | SaidTurn | Forgetting) -> None:
+        """Store for the user, or forget; it is durable on return.
+
+        Raises:
+            SpokegateError: It was refused, or failed.
+        """
+        ...
+
+    async def recall(self, what: Reading) -> Told:
+        """Return what is remembered of the user.
 
         Raises:
             SpokegateError: It was refused, or failed.
@@ -104,10 +122,14 @@ class Delivery:
     Attributes:
         function: The function's name within its app.
         arguments_json: The canonical JSON to deliver.
+        on_answer: Hears the pieces of its answer in words that the function sends ahead; None where nobody may.
+        user_data_json: What it is told of the user, by name: canonical JSON.
     """
 
     function: str
     arguments_json: str
+    on_answer: Callable[[str], None] | None = None
+    user_data_json: Mapping[str, str] = field(default_factory=dict)
 
 
 class Forwarder(Door[Delivery]):
@@ -162,6 +184,7 @@ class _Run:
         self._stream = stream
         self._asks = asks
         self._name = spoke.name
+        self._instructions = spoke.instructions
         self._wire = spoke.wire
         self._write_lock = asyncio.Lock()
         self._seen: set[int] = set()
@@ -169,7 +192,12 @@ class _Run:
 
     async def to_result(self, delivery: Delivery) -> str:
         start = spoke_pb2.Start(
-            function=delivery.function, arguments_json=delivery.arguments_json, ask_window=ASK_WINDOW
+            function=delivery.function,
+            arguments_json=delivery.arguments_json,
+            ask_window=ASK_WINDOW,
+            user_data_json=delivery.user_data_json,
+            app=self._name,
+            instructions=self._instructions,
         )
         self._wire.explain(start.ByteSize(), frames=CALL_FRAMES)
         await self._stream.write(spoke_pb2.RunRequest(start=start))
@@ -188,6 +216,8 @@ class _Run:
                     self._start_ask(response.ask)
                 case "progress" if size > _MAX_PROGRESS_BYTES:
                     raise AppFailed(f"{self._name}: a progress frame of {size} bytes")
+                case "progress" if response.progress.answer and delivery.on_answer is not None:
+                    delivery.on_answer(response.progress.text)
                 case "progress":
                     _log.debug("progress", spoke=self._name, text=response.progress.text[:_LOGGED_CHARACTERS])
                 case "result":
@@ -256,10 +286,16 @@ class _Run:
                 result_json = await self._asks.invoke(ask.invoke.function, ask.invoke.arguments_json)
                 return spoke_pb2.Answer(ask_id=ask.ask_id, invoke=spoke_pb2.InvokeAnswer(result_json=result_json))
             case "probe":
-                functions = [_probed(function) for function in await self._asks.probe()]
+                functions = [_probed(function) for function in await self._asks.probe(ask.probe.functions)]
                 return spoke_pb2.Answer(ask_id=ask.ask_id, probe=spoke_pb2.ProbeAnswer(functions=functions))
             case "generate":
                 return await self._generate(ask.ask_id, ask.generate.request_json)
+            case "remember":
+                await self._asks.remember(remembered(ask.remember))
+                return spoke_pb2.Answer(ask_id=ask.ask_id, remember=spoke_pb2.RememberAnswer())
+            case "recall":
+                told = await self._asks.recall(recalled(ask.recall))
+                return spoke_pb2.Answer(ask_id=ask.ask_id, recall=recall_answer(told))
             case "fetch":
                 response = await self._asks.fetch(_fetch_request(ask.fetch))
                 return spoke_pb2.Answer(ask_id=ask.ask_id, fetch=_fetch_answer(response))

@@ -22,11 +22,14 @@ import jsonschema_rs
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from hub.spokes.egress.destination import DestinationInvalid, parse_declared
+from hub.spokes.kinds import filled_in, kind_problems
+from hub.spokes.wanted import wanted_problems
 from hub.yaml_document import DocumentInvalid, Lines, Problem, field_problems, read_yaml
 
 MANIFEST_NAME = "app.yaml"
 MAX_SCHEMA_PARTS = 10_000
 MAX_EGRESS = 64
+MAX_WANTED = 32
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -39,6 +42,8 @@ Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
 ProgramPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+$", max_length=255)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Instructions = Annotated[str, StringConstraints(min_length=1, max_length=16_000)]
 
 
 class _Document(BaseModel):
@@ -79,6 +84,14 @@ class FunctionSpec(_Document):
     result: dict[str, Any] | bool = Field(description="JSON Schema (draft 2020-12) of its result.")
 
 
+class WantedData(_Document):
+    """An attribute of the user that an app wants."""
+
+    name: Name = Field(description="The attribute, such as `email` or `birth_date`.")
+    why: Sentence = Field(description="What it is for, for the person who is asked; untrusted text.")
+    functions: tuple[Name, ...] = Field(min_length=1, description="The functions that are told of it, and no others.")
+
+
 class Limits(_Document):
     """What one spoke of the app may use."""
 
@@ -103,7 +116,12 @@ class Manifest(_Document):
         description="The app's version, such as `1.0.0`."
     )
     description: Text = Field(description="What the app does, for people and for models; untrusted text.")
-    kind: Literal["tool", "agent", "annotation", "mcp"] = Field(description="The kind of app: `tool`.")
+    kind: Literal["tool", "agent", "annotation", "mcp"] = Field(
+        description="The kind of app: `tool`, `agent` or `annotation`."
+    )
+    instructions: Instructions = Field(
+        default="", description="What an agent or an annotation tells the model that it is to do; untrusted text."
+    )
     entry: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
     ] = Field(default="", description="Where its `App` object is, as `module:attribute`; an app has this or `command`.")
@@ -114,6 +132,10 @@ class Manifest(_Document):
         "and its arguments.",
     )
     functions: dict[Name, FunctionSpec] = Field(min_length=1, description="The functions that it offers, by name.")
+    toolkits: dict[Name, tuple[Name, ...]] = Field(
+        default_factory=dict,
+        description="Groups of its functions that an installation can enable together, by name.",
+    )
     asks: tuple[AskPattern, ...] = Field(
         default=(), description="The functions that it asks for: `app.function`, `app.*` or `*`."
     )
@@ -125,6 +147,15 @@ class Manifest(_Document):
         default=(),
         max_length=MAX_EGRESS,
         description="The hosts that it connects to, each as `host:port`, by its exact name; no others can be reached.",
+    )
+    user_data: tuple[WantedData, ...] = Field(
+        default=(),
+        max_length=MAX_WANTED,
+        description="The attributes of the user that it wants, and why; the policies decide on each.",
+    )
+    memory: bool = Field(
+        default=False,
+        description="Whether it remembers the user beyond a session: `true` or `false`; agents and annotations do.",
     )
     limits: Limits = Field(default_factory=Limits, description="What one spoke of it may use.")
     data: Literal["session", "kept"] = Field(
@@ -170,18 +201,18 @@ def read_manifest(path: Path) -> tuple[Manifest, Lines]:
         raise ManifestInvalid(error.problems) from None
     if not isinstance(data, dict):
         raise ManifestInvalid([*problems, lines.problem((), "a manifest is a mapping of fields")])
+    problems += kind_problems(data, lines)
+    data = filled_in(data)
     manifest = None
     try:
         manifest = Manifest.model_validate_json(json.dumps(data))
     except ValidationError as error:
         problems += field_problems(error, lines, _model_at)
-    if data.get("kind") in ("agent", "annotation", "mcp"):
-        problems.append(
-            lines.problem(("kind",), f"`kind`: this release does not run `{data['kind']}` apps: use `tool`")
-        )
     problems += _egress_problems(data.get("egress"), lines)
     functions = data.get("functions")
     problems += _start_problems(data, lines)
+    problems += wanted_problems(data, lines)
+    problems += _toolkit_problems(data, lines)
     for name, spec in functions.items() if isinstance(functions, dict) else ():
         if isinstance(spec, dict):
             problems += _function_problems(("functions", name), spec, lines)
@@ -202,6 +233,23 @@ def _egress_problems(egress: Any, lines: Lines) -> Iterator[Problem]:
         if text in seen:
             yield lines.problem(("egress", index), f"`egress.{index}`: `{text}` is there already: remove one")
         seen.add(text)
+
+
+def _toolkit_problems(data: dict[Any, Any], lines: Lines) -> Iterator[Problem]:
+    functions, toolkits = data.get("functions"), data.get("toolkits")
+    known = functions.keys() if isinstance(functions, dict) else ()
+    for toolkit, names in toolkits.items() if isinstance(toolkits, dict) else ():
+        if toolkit in known:
+            yield lines.problem(
+                ("toolkits", toolkit), f"`toolkits.{toolkit}`: a function has this name already: rename it"
+            )
+        for index, name in enumerate(names if isinstance(names, list) else ()):
+            if isinstance(name, str) and name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                mend = f"did you mean `{near[0]}`?" if near else "declare it under `functions`, or remove it"
+                yield lines.problem(
+                    ("toolkits", toolkit, index), f"`toolkits.{toolkit}`: there is no function `{name}`: {mend}"
+                )
 
 
 def _start_problems(data: dict[Any, Any], lines: Lines) -> Iterator[Problem]:
@@ -245,6 +293,8 @@ def _model_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
             return Manifest
         case ("limits",):
             return Limits
+        case ("user_data", _):
+            return WantedData
         case ("functions", _):
             return FunctionSpec
         case ("functions", _, "labels"):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -43,12 +43,14 @@ class Installed:
         trust: How far it is trusted.
         clearance: Confidentiality tags that it may receive.
         result_labels: By function, what its results carry beyond what the manifest says.
+        enable: The functions and toolkits that are offered, by name; all when there are none.
     """
 
     path: Path
     trust: Trust = "unreviewed"
     clearance: tuple[str, ...] = ()
     result_labels: Mapping[str, ResultLabels] = field(default_factory=dict)
+    enable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +78,15 @@ class RegisteredApp:
     def egress(self) -> tuple[str, ...]:
         """What it declares that it connects to: `host:port`."""
         return self.manifest.egress
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it declares that it remembers the user, by itself or by its kind."""
+        return self.manifest.memory or self.manifest.kind in ("agent", "annotation")
+
+    def wants(self, function: str) -> dict[str, str]:
+        """Return the attributes of the user that a function is to be told of, and why it wants each."""
+        return {item.name: item.why for item in self.manifest.user_data if function in item.functions}
 
     @property
     def asks_model(self) -> bool:
@@ -136,7 +147,7 @@ class Registry:
             except ManifestInvalid as error:
                 problems += error.problems
                 continue
-            look = _look(app.name)
+            look = at_a_glance(app.name)
             if look in looks:
                 name, path = looks[look]
                 says = "is also" if name == app.name else f"looks like `{name}`, which is"
@@ -164,6 +175,21 @@ class Registry:
     def function(self, id: str) -> RegisteredFunction | None:  # noqa: A002 -- the contract's word for it
         """Return a function by its full name, `app.function`."""
         return self._functions.get(id)
+
+    def concerning(self, app: RegisteredApp | None, patterns: Sequence[str] = ()) -> list[RegisteredFunction]:
+        """Return the functions that an app may be told of: its own and those that its manifest declares; to None, all.
+
+        Args:
+            app: The app that asks.
+            patterns: Only these, each as `app.function`, `app.*` or `*`; all when there are none.
+        """
+
+        def fits(function: RegisteredFunction) -> bool:
+            names = {function.id, f"{function.app.name}.*", "*"}
+            told = app is None or function.app is app or not names.isdisjoint(app.asks)
+            return told and (not patterns or not names.isdisjoint(patterns))
+
+        return [function for function in self._functions.values() if fits(function)]
 
 
 def digest_of(directory: Path) -> str:
@@ -214,6 +240,14 @@ def _register(item: Installed) -> tuple[RegisteredApp, Lines]:
             )
             for name in unknown
         )
+    if unknown := set(item.enable) - manifest.functions.keys() - manifest.toolkits.keys():
+        raise ManifestInvalid(
+            lines.problem(
+                ("functions",),
+                f"the installation enables `{name}`, which is neither a function nor a toolkit of `{manifest.name}`",
+            )
+            for name in unknown
+        )
     functions: dict[str, RegisteredFunction] = {}
     app = RegisteredApp(
         path=item.path,
@@ -223,7 +257,10 @@ def _register(item: Installed) -> tuple[RegisteredApp, Lines]:
         digest=digest_of(item.path),
         functions=MappingProxyType(functions),
     )
+    enabled = {function for name in item.enable for function in manifest.toolkits.get(name, (name,))}
     for name, spec in manifest.functions.items():
+        if item.enable and name not in enabled:
+            continue
         functions[name] = RegisteredFunction(
             id=f"{manifest.name}.{name}",
             name=name,
@@ -246,7 +283,7 @@ def _join(labels: ResultLabels, added: ResultLabels | None) -> ResultLabels:
     )
 
 
-def _look(name: str) -> str:
+def at_a_glance(name: str) -> str:
     """Return what a name looks like at a glance; names are ASCII, so a few pairs are all there is."""
     for written, seen in (("_", ""), ("0", "o"), ("1", "l"), ("rn", "m"), ("vv", "w")):
         name = name.replace(written, seen)

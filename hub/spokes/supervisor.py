@@ -95,8 +95,11 @@ class Spoke:
         channel: grpc.aio.Channel,
         retire: Callable[[Spoke, str], None],
         proxy: EgressProxy | None = None,
+        *,
+        instructions: str = "",
     ) -> None:
         self.key = key
+        self.instructions = instructions
         self.process = process
         self.wire = wire
         self.channel = channel
@@ -299,7 +302,8 @@ class Supervisor:
             raise
         channel = grpc.aio.insecure_channel(f"unix:{wire.path}", options=CHANNEL_OPTIONS)
         proxy = EgressProxy(process.listener, connects, self._egress_limits) if process.listener is not None else None
-        spoke = Spoke(key, process, wire, channel, self._retire, proxy)
+        instructions = app.manifest.instructions
+        spoke = Spoke(key, process, wire, channel, self._retire, proxy, instructions=instructions)
         self._on_event(
             SpokeEvent(
                 key,

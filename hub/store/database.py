@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hub.errors import AuditUnavailable
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest revision of the schema."""
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")

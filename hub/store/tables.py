@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
 METADATA = MetaData()
 _SEQ = BigInteger().with_variant(Integer, "sqlite")
@@ -78,4 +78,54 @@ GRANTS = Table(
     Column("binding", String(80), nullable=False, doc="Which arguments it is good for, as one word: `binding_of`."),
     Index("grants_user", "user", "created"),
     Index("grants_request", "user", "caller", "function", "binding", "ended"),
+)
+
+# What an app, or the hub under its own name, remembers of a user. No row belongs to two of either.
+MEMORY_ENTRIES = Table(
+    "memory_entries",
+    METADATA,
+    Column("user", String(128), primary_key=True),
+    Column("app", String(64), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("value_json", Text, nullable=False),
+    Column("bytes", Integer, nullable=False, doc="Of key and value, as UTF-8."),
+    Column("labels", JSON, nullable=False),
+    Column("stored", Double, nullable=False, doc="Seconds since the epoch, UTC."),
+)
+
+MEMORY_TURNS = Table(
+    "memory_turns",
+    METADATA,
+    Column("id", _SEQ, primary_key=True, autoincrement=True),
+    Column("user", String(128), nullable=False),
+    Column("app", String(64), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("bytes", Integer, nullable=False, doc="Of the text, as UTF-8."),
+    Column("labels", JSON, nullable=False),
+    Column("stored", Double, nullable=False, doc="Seconds since the epoch, UTC."),
+    Column("summarised", Boolean, nullable=False, doc="Whether the summary speaks of it."),
+    Index("memory_turns_owner", "user", "app", "id"),
+    # A number is never given out again: what was forgotten while it was summarised must not be taken for another.
+    sqlite_autoincrement=True,
+)
+
+MEMORY_SUMMARIES = Table(
+    "memory_summaries",
+    METADATA,
+    Column("user", String(128), primary_key=True),
+    Column("app", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("labels", JSON, nullable=False, doc="Of all that was ever summarised into it."),
+    Column("stored", Double, nullable=False, doc="Seconds since the epoch, UTC."),
+)
+
+USER_DATA = Table(
+    "user_data",
+    METADATA,
+    Column("user", String(128), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value_json", Text, nullable=False),
+    Column("confidentiality", JSON, nullable=False, doc="The tags that the value carries."),
+    Column("stored", Double, nullable=False, doc="Seconds since the epoch, UTC."),
 )

@@ -15,12 +15,15 @@ import data.spokegate.rules.fatigue
 import data.spokegate.rules.flows
 import data.spokegate.rules.influence
 import data.spokegate.rules.irreversible
+import data.spokegate.rules.memory
 import data.spokegate.rules.models
 import data.spokegate.rules.obligations
+import data.spokegate.rules.plan
 import data.spokegate.rules.rate
 import data.spokegate.rules.registry
 import data.spokegate.rules.requests
 import data.spokegate.rules.results
+import data.spokegate.rules.sharing
 import data.spokegate.rules.site
 import data.spokegate.rules.tuning
 
@@ -82,9 +85,11 @@ denies_of := {
 	"egress": egress.deny,
 	"flows": flows.deny,
 	"influence": influence.deny,
+	"memory": memory.deny,
 	"models": models.deny,
 	"rate": rate.deny,
 	"registry": registry.deny,
+	"sharing": sharing.deny,
 	"site": site.deny,
 	"tuning": tuning.deny,
 }
@@ -95,6 +100,8 @@ asks_of := {
 	"egress": egress.ask,
 	"influence": influence.ask,
 	"irreversible": irreversible.ask,
+	"plan": plan.ask,
+	"sharing": sharing.ask,
 	"site": site.ask,
 }
 
@@ -105,9 +112,11 @@ allows_of := {
 	"discovery": discovery.allow,
 	"egress": egress.allow,
 	"influence": influence.allow,
+	"memory": memory.allow,
 	"models": models.allow,
 	"requests": requests.allow,
 	"results": results.allow,
+	"sharing": sharing.allow,
 	"site": site.allow,
 }
 

@@ -29,6 +29,7 @@ requests := {
 		testing.foreign,
 	]),
 	"asked for what cannot be undone": testing.patched(testing.by_spoke, testing.irreversible),
+	"asked beside the plan": testing.patched_in_turn(testing.by_spoke, [testing.influenced, {"/context/plan": []}]),
 	"undecided": testing.patched_in_turn(testing.by_spoke, [testing.write, testing.foreign]),
 	"denied for hops": testing.patched(testing.by_spoke, {"/context/hop": 9}),
 	"denied for the rate": testing.patched(testing.by_user, {"/context/counts/session_minute": 601}),
@@ -157,6 +158,15 @@ test_log_only_obligations[note] if {
 	whole := spokegate.decision with input as request
 	rest := spokegate.decision with input as request
 		with spokegate.rules.obligations.obligations as set()
+	as_the_rest(shadowed, whole, rest)
+}
+
+test_log_only_plan[note] if {
+	some note, request in requests
+	shadowed := spokegate.decision with input as request with data.site.settings as {"modes": {"plan": "log-only"}}
+	whole := spokegate.decision with input as request
+	rest := spokegate.decision with input as request
+		with spokegate.rules.plan.ask as set()
 	as_the_rest(shadowed, whole, rest)
 }
 

@@ -14,7 +14,9 @@ This runs inside the sandbox, where import time is start time: nothing here impo
 library, grpc and the generated stubs, and this module alone not even grpc.
 """
 
+from spoke_runner.sdk.agent import Agent
 from spoke_runner.sdk.app import App
-from spoke_runner.sdk.call import Call, Generated, ProbedFunction, Refused, Response
+from spoke_runner.sdk.call import Call, Generated, History, ProbedFunction, Refused, Response, Turn
+from spoke_runner.sdk.conversation import Bounds
 
-__all__ = ["App", "Call", "Generated", "ProbedFunction", "Refused", "Response"]
+__all__ = ["Agent", "App", "Bounds", "Call", "Generated", "History", "ProbedFunction", "Refused", "Response", "Turn"]

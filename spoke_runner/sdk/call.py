@@ -6,7 +6,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+Role = Literal["user", "assistant", "tool"]
 
 
 class Refused(Exception):
@@ -61,6 +63,22 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One thing that was said."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was said, oldest first, as far back as there is room: the summary is of what was before."""
+
+    summary: str
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Generated:
     """The model's answer.
 
@@ -101,6 +119,13 @@ class Call(Protocol):
     def data(self) -> Path:
         """The directory that the app keeps its data in: the only place where it may write."""
 
+    @property
+    def user_data(self) -> Mapping[str, Any]:
+        """What the app may know of the user, by name: of what the manifest wants for this function.
+
+        A name is not there when the user has not set it, or does not want it shared.
+        """
+
     async def invoke(self, function: str, arguments: dict[str, Any]) -> Any:
         """Ask for another app's function, as `app.function`, and return its result.
 
@@ -109,8 +134,19 @@ class Call(Protocol):
             ValueError: The arguments have no JSON form or are too large.
         """
 
-    async def probe(self) -> list[ProbedFunction]:
-        """Return the functions that this app may ask for, by name.
+    @property
+    def app(self) -> str:
+        """The app's own name."""
+
+    @property
+    def instructions(self) -> str:
+        """What an agent or annotation is told to do, by its manifest; empty for a tool."""
+
+    async def probe(self, functions: Sequence[str] = ()) -> list[ProbedFunction]:
+        """Return the functions that this app may ask for, by name: its own, and of those that its manifest declares.
+
+        Args:
+            functions: Only these, each as `app.function` or `app.*`; all when there are none.
 
         Raises:
             Refused: The probe was not let through.
@@ -163,5 +199,64 @@ class Call(Protocol):
             Refused: It was not let through, or failed.
         """
 
-    async def progress(self, text: str) -> None:
-        """Send a sign of life; what is beyond 1 KiB is cut off."""
+    async def remember(self, key: str, value: Any) -> None:
+        """Keep a value for the user beyond this session, in place of what was under its key; it is durable on return.
+
+        Whoever recalls it carries from then on what this spoke carries now.
+
+        Args:
+            key: At most 200 bytes.
+            value: What has a JSON form, of at most 64 KiB.
+
+        Raises:
+            Refused: It was not let through, or there is no room.
+            ValueError: The value has no JSON form or is too large.
+        """
+
+    async def forget(self, key: str) -> None:
+        """Forget the value under a key, if there is one.
+
+        Raises:
+            Refused: It was not let through.
+        """
+
+    async def recall(self, key: str, default: Any = None) -> Any:
+        """Return the value that is kept for the user under a key, or the default.
+
+        Raises:
+            Refused: It was not let through.
+        """
+
+    async def entries(self) -> dict[str, Any]:
+        """Return all that is kept for the user, by key.
+
+        Raises:
+            Refused: It was not let through.
+        """
+
+    async def say(self, role: Role, text: str) -> None:
+        """Add to the history with the user; it is durable on return.
+
+        Args:
+            role: Who said it: `user`, `assistant` or `tool`.
+            text: At most 64 KiB.
+
+        Raises:
+            Refused: It was not let through, or there is no room.
+            ValueError: The text is too large.
+        """
+
+    async def history(self) -> History:
+        """Return what was said in this and earlier sessions with the user.
+
+        Raises:
+            Refused: It was not let through.
+        """
+
+    async def progress(self, text: str, *, answer: bool = False) -> None:
+        """Send a sign of life; what is beyond 1 KiB is cut off.
+
+        Args:
+            text: What the function is at.
+            answer: The text is the next piece of what it is going to return as `text`, and can be shown already.
+        """

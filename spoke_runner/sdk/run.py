@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from spokegate.v1 import error_pb2, spoke_pb2
+from spokegate.v1 import error_pb2, memory_pb2, spoke_pb2
 
 from spoke_runner.sdk.app import App, AppFunction
-from spoke_runner.sdk.call import Generated, ProbedFunction, Refused, Response
+from spoke_runner.sdk.call import Generated, History, ProbedFunction, Refused, Response, Role, Turn
 
 MAX_FRAME_BYTES = 4 << 20
 MAX_ASK_ARGUMENTS_BYTES = 1 << 20
+MAX_MEMORY_BYTES = 64 << 10
 MAX_PROGRESS_BYTES = 1 << 10
 MAX_FAILURE_BYTES = 4 << 10
 
@@ -42,10 +43,13 @@ class StreamCall:
         room for. Frames leave in the order in which they were made; after `finish` none is taken any more.
     """
 
-    def __init__(self, context: Context, data: Path, ask_window: int) -> None:
+    def __init__(self, context: Context, data: Path, start: spoke_pb2.Start) -> None:
         self.data = data
+        self.app = start.app
+        self.instructions = start.instructions
+        self.user_data = {name: json.loads(value) for name, value in start.user_data_json.items()}
         self._context = context
-        self._window = ask_window
+        self._window = start.ask_window
         self._ended = False
         self._asks = 0
         self._unanswered: dict[int, asyncio.Future[spoke_pb2.RunRequest]] = {}
@@ -63,9 +67,9 @@ class StreamCall:
         answer = await self._ask(spoke_pb2.Ask(invoke=spoke_pb2.InvokeAsk(function=function, arguments_json=text)))
         return json.loads(answer.invoke.result_json)
 
-    async def probe(self) -> list[ProbedFunction]:
+    async def probe(self, functions: Sequence[str] = ()) -> list[ProbedFunction]:
         """Return the functions that this app may ask for (see `Call.probe`)."""
-        answer = await self._ask(spoke_pb2.Ask(probe=spoke_pb2.ProbeAsk()))
+        answer = await self._ask(spoke_pb2.Ask(probe=spoke_pb2.ProbeAsk(functions=functions)))
         return [
             ProbedFunction(
                 name=function.name,
@@ -128,12 +132,44 @@ class StreamCall:
         answer = (await self._ask(spoke_pb2.Ask(fetch=ask))).fetch
         return Response(answer.status, tuple((header.name, header.value) for header in answer.headers), answer.body)
 
-    async def progress(self, text: str) -> None:
+    async def remember(self, key: str, value: Any) -> None:
+        """Keep a value for the user (see `Call.remember`)."""
+        entry = memory_pb2.MemoryEntry(
+            key=key, value_json=_at_most(MAX_MEMORY_BYTES, _encode(value), f"{key}: the value")
+        )
+        await self._ask(spoke_pb2.Ask(remember=spoke_pb2.RememberAsk(entry=entry)))
+
+    async def forget(self, key: str) -> None:
+        """Forget the value under a key (see `Call.forget`)."""
+        await self._ask(spoke_pb2.Ask(remember=spoke_pb2.RememberAsk(forget_key=key)))
+
+    async def recall(self, key: str, default: Any = None) -> Any:
+        """Return the value under a key (see `Call.recall`)."""
+        answer = await self._ask(spoke_pb2.Ask(recall=spoke_pb2.RecallAsk(key=key)))
+        return next((json.loads(entry.value_json) for entry in answer.recall.entries), default)
+
+    async def entries(self) -> dict[str, Any]:
+        """Return all values by key (see `Call.entries`)."""
+        answer = await self._ask(spoke_pb2.Ask(recall=spoke_pb2.RecallAsk(entries=True)))
+        return {entry.key: json.loads(entry.value_json) for entry in answer.recall.entries}
+
+    async def say(self, role: Role, text: str) -> None:
+        """Add to the history (see `Call.say`)."""
+        turn = memory_pb2.MemoryTurn(role=role, text=_at_most(MAX_MEMORY_BYTES, text, "the text"))
+        await self._ask(spoke_pb2.Ask(remember=spoke_pb2.RememberAsk(turn=turn)))
+
+    async def history(self) -> History:
+        """Return what was said (see `Call.history`)."""
+        answer = (await self._ask(spoke_pb2.Ask(recall=spoke_pb2.RecallAsk(history=True)))).recall
+        return History(answer.summary, tuple(Turn(turn.role, turn.text) for turn in answer.turns))
+
+    async def progress(self, text: str, *, answer: bool = False) -> None:
         """Send a sign of life (see `Call.progress`)."""
         self._check_open()
         # Waited for until it is written, or a function that reports in a loop would fill the memory.
         written = asyncio.get_running_loop().create_future()
-        frame = spoke_pb2.RunResponse(progress=spoke_pb2.Progress(text=_cut(text, MAX_PROGRESS_BYTES)))
+        progress = spoke_pb2.Progress(text=_cut(text, MAX_PROGRESS_BYTES), answer=answer)
+        frame = spoke_pb2.RunResponse(progress=progress)
         self._send(frame, written)
         await written
 
@@ -259,7 +295,7 @@ async def run(app: App, data: Path, context: Context) -> None:
     if not isinstance(first, spoke_pb2.RunRequest) or first.WhichOneof("frame") != "start":
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first frame must be Start")
     start = first.start
-    call = StreamCall(context, data, start.ask_window)
+    call = StreamCall(context, data, start)
     try:
         function = app.get(start.function)
         if function is None:
@@ -297,6 +333,12 @@ def _last_lines(error: BaseException) -> str:
     """Return where the error was raised, and what it says."""
     where = traceback.extract_tb(error.__traceback__)[-1:]
     return "".join(traceback.format_list(where) + traceback.format_exception_only(error)).rstrip()
+
+
+def _at_most(max_bytes: int, text: str, what: str) -> str:
+    if len(text) > max_bytes or len(text.encode("utf-8", "replace")) > max_bytes:
+        raise ValueError(f"{what} is larger than {max_bytes} bytes")
+    return text
 
 
 def _cut(text: str, max_bytes: int) -> str:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,6 +18,7 @@ from hub.store.verify import verify
 from tests.support.desk import rows_of
 from tests.support.live import VAULT, until
 from tests.support.processes import processes_of
+from tests.support.running import running
 
 IN_FLIGHT = 8
 LOAD_SECONDS = 0.3
@@ -75,31 +72,3 @@ async def killed_under_load(config: Path, number: int) -> None:
         hub.process.kill()
         await hub.process.wait()
         assert {type(end) for end in await asyncio.gather(*tasks, return_exceptions=True)} == {HubError}
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A hub in a process of its own."""
-
-    socket: Path
-    process: asyncio.subprocess.Process
-
-
-@asynccontextmanager
-async def running(config: Path) -> AsyncIterator[Running]:
-    """Run a hub in a process of its own while the context is open."""
-    process = await asyncio.create_subprocess_exec(
-        *(str(Path(sys.executable).with_name("spokegate")), "up", "--config", str(config), "--format", "json"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(60):
-            ready = json.loads(await process.stdout.readline())
-        yield Running(Path(ready["sockets"][0]), process)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        async with asyncio.timeout(20):
-            await process.wait()

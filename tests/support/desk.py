@@ -26,8 +26,10 @@ from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.consent import Prompts, Question, Yes
 from hub.mediation.errands.doors import Doors
+from hub.mediation.errands.share import Disclosure
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
+from hub.mediation.memory import Memory
 from hub.mediation.request import GrantScope
 from hub.mediation.schema import digest
 from hub.model.client import ModelClient
@@ -41,6 +43,8 @@ from hub.store.audit import AuditLog
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import open_database
 from hub.store.grants import Grant, GrantStore, binding_of
+from hub.store.memory import MemoryStore
+from hub.store.user_data import UserDataStore
 from spoke_runner.sdk import App
 from spoke_runner.sdk.run import run
 from tests.support.pdp import FakePdp
@@ -61,6 +65,8 @@ class Desk:
     engine: Engine
     kept: KeptLabels
     session: SessionState
+    memory: MemoryStore
+    user_data: UserDataStore
 
     async def invoke(
         self,
@@ -176,6 +182,7 @@ async def desk(
         stack.push_async_callback(spokes.close)
         registry, pdp, prompts, grants = Registry(installed), pdp or FakePdp(), Prompts(), GrantStore(engine, audit)
         kept = KeptLabels(DataLabelStore(engine, audit))
+        memory, user_data = MemoryStore(engine, audit), UserDataStore(engine, audit)
         mediator = Mediator(
             registry=registry,
             pdp=pdp,
@@ -185,11 +192,16 @@ async def desk(
             audit=audit,
             supervisor=cast(Supervisor, spokes),
             forwarder=Forwarder(),
-            doors=Doors(connector=connector or EgressConnector(), model=model),
+            doors=Doors(
+                connector=connector or EgressConnector(),
+                model=model,
+                memory=Memory(memory),
+                disclosure=Disclosure(user_data),
+            ),
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))
-        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, kept, session)
+        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, kept, session, memory, user_data)
 
 
 def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any) -> Grant:

@@ -39,6 +39,7 @@ SESSION = decision_pb2.GRANT_SCOPE_SESSION
 
 VAULT, RELAY = APPS / "vault", APPS / "relay"
 MISBEHAVING, HOSTILE_FRAMES, BRIEF = APPS / "misbehaving", APPS / "hostile_frames", APPS / "brief"
+DIARY = APPS / "diary"
 
 # Decides everything alike, in the contract's shape: a defence that is off.
 FIXED = """package spokegate

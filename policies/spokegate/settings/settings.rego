@@ -96,11 +96,14 @@ switchable := {
 	"flows",
 	"influence",
 	"irreversible",
+	"memory",
 	"models",
 	"obligations",
+	"plan",
 	"rate",
 	"requests",
 	"results",
+	"sharing",
 	"site",
 }
 

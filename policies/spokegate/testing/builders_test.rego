@@ -100,6 +100,37 @@ by_planner := patched(to_generate, {
 })
 
 # METADATA
+# title: Access request to recall
+# description: The app "reader", whose manifest declares that it remembers the user, wants to read its own memory.
+to_recall := patched(by_spoke, {
+	"/action/name": "recall",
+	"/subject/app/remembers": true,
+	"/resource": {"type": "memory", "id": "memory/reader", "memory": {
+		"app": "reader",
+		"labels": {"confidentiality": [], "integrity": []},
+	}},
+	"/arguments": {"key": "city"},
+})
+
+# METADATA
+# title: Access request to share
+# description: >-
+#   The app "reader", which is reviewed and cleared here, is to be told the attribute of the user that its manifest
+#   wants.
+to_share := patched(by_spoke, {
+	"/action/name": "share",
+	"/subject/app/user_data": ["find.email"],
+	"/subject/app/trust": "reviewed",
+	"/subject/app/clearance": ["contact"],
+	"/resource": {"type": "user_data", "id": "user_data/email", "user_data": {
+		"name": "email",
+		"function": "find",
+		"confidentiality": ["contact"],
+	}},
+	"/arguments": {"value": "alice@example.org", "function": "reader.find", "why": "To send the receipt."},
+})
+
+# METADATA
 # title: Own function
 # description: The patch that makes the asking app the serving app.
 own := {"/subject/id": "archive", "/subject/app": archive}

@@ -20,6 +20,7 @@ import pytest
 from hub.errors import AppFailed, DeadlineExceeded, SpokegateError, SpokeUnavailable
 from hub.spokes.egress.fetch import FetchRequest, FetchResponse
 from hub.spokes.forwarder import Delivery, Forwarder, Generated
+from hub.spokes.memory import Forgetting, KeptEntry, Reading, SaidTurn, Told
 from hub.spokes.registry import RegisteredFunction
 from hub.spokes.supervisor import CHANNEL_OPTIONS, Spoke, SpokeKey
 from hub.spokes.wire import Wire
@@ -65,11 +66,17 @@ class NoAsks:
     async def invoke(self, function: str, arguments_json: str) -> str:
         return "{}"
 
-    async def probe(self) -> Sequence[RegisteredFunction]:
+    async def probe(self, patterns: Sequence[str]) -> Sequence[RegisteredFunction]:
         return []
 
     async def generate(self, request_json: str, on_text: Callable[[str], Awaitable[None]]) -> Generated:
         return Generated('{"role":"assistant","content":""}', "stop", 0, 0)
+
+    async def remember(self, what: KeptEntry | SaidTurn | Forgetting) -> None:
+        return None
+
+    async def recall(self, what: Reading) -> Told:
+        return Told()
 
     async def fetch(self, request: FetchRequest) -> FetchResponse:
         return FetchResponse(200, (), b"")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -27,10 +27,10 @@ class FakeCall:
         self.asked.append((function, arguments))
         return self._others[function.replace(".", "_")](**arguments)
 
-    async def probe(self) -> list[ProbedFunction]:
+    async def probe(self, functions: Sequence[str] = ()) -> list[ProbedFunction]:
         return []
 
-    async def progress(self, text: str) -> None:
+    async def progress(self, text: str, *, answer: bool = False) -> None:
         return None
 
 

@@ -14,6 +14,7 @@ from hub.config import (
     ConfigInvalid,
     EgressConfig,
     LimitsConfig,
+    MemoryConfig,
     load_config,
 )
 
@@ -117,7 +118,7 @@ def test_private_addresses_and_certificates_of_the_owner(tmp_path: Path) -> None
 
 
 def test_every_field_has_a_sentence() -> None:
-    models = (Config, AppConfig, ClientConfig, EgressConfig, LimitsConfig)
+    models = (Config, AppConfig, ClientConfig, EgressConfig, LimitsConfig, MemoryConfig)
     assert [name for model in models for name, field in model.model_fields.items() if not field.description] == []
 
 

@@ -13,6 +13,7 @@ from hub.spokes.manifest import (
     Manifest,
     ManifestInvalid,
     ResultLabels,
+    WantedData,
     load_manifest,
 )
 from hub.yaml_document import Problem
@@ -49,7 +50,37 @@ def test_a_host_is_declared_once_and_there_are_not_too_many(tmp_path: Path) -> N
     assert "at most 64" in many.message
 
 
-@pytest.mark.parametrize("model", [Manifest, FunctionSpec, ResultLabels, Limits])
+WANTED = {"name": "email", "why": "To send the receipt.", "functions": ["estimate_fare"]}
+
+
+def test_an_app_says_which_of_the_users_data_it_wants_and_for_what(tmp_path: Path) -> None:
+    loaded = load_manifest(write_app(tmp_path, user_data=[WANTED], memory=True) / "app.yaml")
+    assert [item.model_dump() for item in loaded.user_data] == [{**WANTED, "functions": ("estimate_fare",)}]
+    assert loaded.memory
+    plain = load_manifest(write_app(tmp_path / "none") / "app.yaml")
+    assert (plain.user_data, plain.memory) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ([WANTED, WANTED], "`user_data.1.name`: `email` is there already: join the two"),
+        ([{**WANTED, "functions": ["estimate_far"]}], "did you mean `estimate_fare`?"),
+        ([{**WANTED, "functions": []}], "`user_data.0.functions`"),
+        ([{**WANTED, "why": ""}], "`user_data.0.why`"),
+        ([{"name": "email", "functions": ["estimate_fare"]}], "`user_data.0.why`: the field is missing"),
+        ([{**WANTED, "name": "E-Mail"}], "`user_data.0.name`"),
+        ([{**WANTED, "wyh": "x"}], "did you mean `why`?"),
+        (["email"], "`user_data.0`"),
+        ([{**WANTED, "name": f"a{n}"} for n in range(33)], "at most 32"),
+    ],
+)
+def test_what_an_app_may_not_want_is_said(tmp_path: Path, wanted: list[Any], says: str) -> None:
+    found = problems(write_app(tmp_path, user_data=json.loads(json.dumps(wanted))))
+    assert any(says in problem.message for problem in found), found
+
+
+@pytest.mark.parametrize("model", [Manifest, FunctionSpec, ResultLabels, Limits, WantedData])
 def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
     for name, field in model.model_fields.items():
         assert field.description, name
@@ -67,7 +98,18 @@ def test_every_field_has_a_sentence(model: type[BaseModel]) -> None:
         ({"version": 1.0}, "version:", 'quote it, "1.0"'),
         ({"version": "1"}, "version:", "such as `1.0.0`"),
         ({"description": ""}, "description:", "`description`"),
-        ({"kind": "agent"}, "kind:", "this release does not run `agent` apps: use `tool`"),
+        ({"kind": "mcp"}, "kind:", "this release does not run `mcp` apps: use `tool`"),
+        ({"instructions": "Answer."}, "instructions:", "only agents and annotations have them"),
+        ({"instructions": ""}, "instructions:", "at least 1 character"),
+        ({"instructions": "x" * 16_001}, "instructions:", "16000"),
+        ({"kind": "agent"}, "manifest:", "`instructions`: an agent is told by them what to do: write them"),
+        ({"kind": "agent", "instructions": "Answer."}, "functions:", "an agent answers by `respond`: declare it"),
+        ({"kind": "annotation"}, "manifest:", "`instructions`: an annotation is told by them"),
+        ({"kind": "annotation", "instructions": "Answer."}, "entry:", "`entry`: an annotation is instructions alone"),
+        ({"kind": "annotation", "instructions": "Answer."}, "functions:", "`functions`: an annotation is instructions"),
+        ({"kind": "annotation", "instructions": "Answer."}, "asks:", "`asks`: an annotation is instructions alone"),
+        ({"toolkits": {"fares": ["estimate_far"]}}, "- estimate_far", "did you mean `estimate_fare`?"),
+        ({"toolkits": {"fares": ["zzz"]}}, "- zzz", "there is no function `zzz`: declare it under `functions`"),
         ({"kind": "tol"}, "kind:", "did you mean `tool`"),
         ({"entry": "metro_hail"}, "entry:", "`module:attribute`"),
         ({"entry": None}, "manifest:", "write `module:attribute`, or `command` for a program"),
@@ -201,7 +243,7 @@ def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_all_problems_come_at_once_in_order(tmp_path: Path) -> None:
-    directory = write_app(tmp_path, version=1.0, kind="agent", asks=["Foo"], zzz=1)
+    directory = write_app(tmp_path, version=1.0, kind="mcp", asks=["Foo"], zzz=1)
     lines = [problem.line for problem in problems(directory)]
     assert len(lines) == 4
     assert lines == sorted(lines)

@@ -88,7 +88,8 @@ usable(grant) if {
 #   Once: the very arguments, in this session. Session: in this session. Until: before its time. Always: for a caller
 #   that nothing untrusted has influenced. But for once, only for what can be undone, and bound to arguments. What
 #   steers what the hub itself does is its resource, such as a host, which every grant is bound to; a yes to it lasts
-#   for the session at most. Any other scope counts for nothing.
+#   for the session at most, but for a yes to know an attribute of the user as it is. Any other scope counts for
+#   nothing.
 in_scope(grant) if {
 	grant.scope == "once"
 	grant.session == input.context.session
@@ -110,17 +111,25 @@ in_scope(grant) if {
 
 in_scope(grant) if {
 	grant.scope == "until"
-	request.reversible
+	may_last
 	bound_for_long(grant)
 	time.parse_rfc3339_ns(input.context.time) < time.parse_rfc3339_ns(grant.expires)
 }
 
 in_scope(grant) if {
 	grant.scope == "always"
-	request.reversible
+	may_last
 	request.uninfluenced
 	bound_for_long(grant)
 }
+
+# METADATA
+# title: May last
+# scope: document
+# description: What can be undone, and what the user is willing to be known by.
+may_last if request.reversible
+
+may_last if request.shares
 
 # METADATA
 # title: Bound to arguments
@@ -169,7 +178,12 @@ scopes := array.concat(array.concat(["once"], longer), for_good)
 
 default longer := []
 
-longer := ["session"] if request.of_hub
+longer := ["session"] if {
+	request.of_hub
+	not request.shares
+}
+
+longer := ["session", "until"] if request.shares
 
 longer := ["session", "until"] if {
 	not request.of_hub

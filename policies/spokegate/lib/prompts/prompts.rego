@@ -25,11 +25,17 @@ offer := {
 title := reasons.filled("Let {caller} use {function}?", {}) if {
 	not request.by_user
 	not request.connects
+	not request.shares
 }
 
 title := reasons.filled("Let {caller} connect to {function}?", {}) if {
 	not request.by_user
 	request.connects
+}
+
+title := reasons.filled("Let {caller} know {function}?", {}) if {
+	not request.by_user
+	request.shares
 }
 
 title := reasons.filled("Use {function}?", {}) if request.by_user

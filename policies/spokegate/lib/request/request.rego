@@ -26,6 +26,16 @@ of_hub if input.action.name in {"connect", "generate", "remember", "recall", "sh
 generates if input.action.name == "generate"
 
 # METADATA
+# title: Remembers
+# description: The asker wants to store into a memory, or to read one.
+remembers if input.action.name in {"remember", "recall"}
+
+# METADATA
+# title: Shares
+# description: The asker is to be told an attribute of the user.
+shares if input.action.name == "share"
+
+# METADATA
 # title: Connects
 # description: The asker wants to connect to a host outside of the system.
 connects if input.action.name == "connect"

@@ -9,12 +9,12 @@ import data.spokegate.lib.reasons
 import data.spokegate.lib.request
 
 offered := {
-	"spoke": {"invoke", "probe", "return", "connect", "generate"},
-	"planner": {"generate"},
+	"spoke": {"invoke", "probe", "return", "connect", "generate", "remember", "recall", "share"},
+	"planner": {"generate", "remember", "recall"},
 	"user": {"invoke", "probe", "return"},
 }
 
-reserved := {"user", "planner"}
+reserved := {"user", "planner", "hub"}
 
 trusts := {"unreviewed", "reviewed", "system"}
 
@@ -130,6 +130,28 @@ deny contains reason if {
 }
 
 # METADATA
+# title: Unknown memory
+# description: The access request to remember or recall does not say whose memory it is about, or what that carries.
+# custom:
+#   code: registry.unknown_memory
+deny contains reason if {
+	request.remembers
+	not known_memory
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
+# title: Unknown attribute
+# description: The access request to share does not say which attribute, for which function, or what it carries.
+# custom:
+#   code: registry.unknown_attribute
+deny contains reason if {
+	request.shares
+	not known_attribute
+	reason := reasons.of(rego.metadata.chain(), {})
+}
+
+# METADATA
 # title: Unknown trust
 # description: An app in the access request has no known trust.
 # custom:
@@ -223,6 +245,19 @@ known_model if {
 	input.resource.type == "model"
 	is_array(input.resource.model.clearance)
 	input.resource.id == concat("/", ["model", input.resource.model.name])
+}
+
+known_memory if {
+	input.resource.type == "memory"
+	sound_labels(input.resource.memory.labels)
+	input.resource.id == concat("/", ["memory", input.resource.memory.app])
+}
+
+known_attribute if {
+	input.resource.type == "user_data"
+	is_string(input.resource.user_data.function)
+	is_array(input.resource.user_data.confidentiality)
+	input.resource.id == concat("/", ["user_data", input.resource.user_data.name])
 }
 
 named_like_function if split(input.resource.id, ".") == [input.resource.app.name, input.resource.function.name]

@@ -124,7 +124,7 @@ test_subject_mismatch_is_of_no_concern_to_the_user if {
 }
 
 test_reserved_name[name] if {
-	some name in {"user", "planner"}
+	some name in {"user", "planner", "hub"}
 	expected := testing.denied([reason(
 		"registry.reserved_name",
 		"The asking app has the name of a subject that is no app, and could pass for it in a grant.",
@@ -145,9 +145,6 @@ test_no_other_name_is_reserved if {
 
 test_action_not_offered[note] if {
 	some note, action in {
-		"remember": "remember",
-		"recall": "recall",
-		"share": "share",
 		"unknown": "install",
 		"null": null,
 		"empty": "",
@@ -166,7 +163,13 @@ test_action_not_offered_when_it_is_missing if {
 }
 
 test_what_is_for_spokes_is_not_offered_to_the_user[action] if {
-	some action, of in {"connect": testing.to_connect, "generate": testing.to_generate}
+	some action, of in {
+		"connect": testing.to_connect,
+		"generate": testing.to_generate,
+		"remember": testing.to_recall,
+		"recall": testing.to_recall,
+		"share": testing.to_share,
+	}
 	request := testing.patched(testing.by_user, {
 		"/action/name": action,
 		"/resource": of.resource,
@@ -200,6 +203,44 @@ test_unknown_host_when_a_function_is_to_be_connected_to if {
 	request := testing.patched(testing.by_spoke, {"/action/name": "connect"})
 	decision := spokegate.decision with input as request
 	decision == testing.denied([unknown_host])
+}
+
+unknown_memory := reason(
+	"registry.unknown_memory",
+	"The access request to remember or recall does not say whose memory it is about, or what that carries.",
+)
+
+test_unknown_memory[note] if {
+	some note, values in {
+		"another type": {"/resource/type": "function"},
+		"another name": {"/resource/memory/app": "archive"},
+		"another id": {"/resource/id": "reader"},
+		"no labels": {"/resource/memory/labels": null},
+		"half of the labels": {"/resource/memory/labels": {"integrity": []}},
+		"no memory": {"/resource/memory": null},
+	}
+	some action in {"remember", "recall"}
+	document := testing.patched_in_turn(testing.to_recall, [values, {"/action/name": action}])
+	decision := spokegate.decision with input as document
+	decision == testing.denied([unknown_memory])
+}
+
+unknown_attribute := reason(
+	"registry.unknown_attribute",
+	"The access request to share does not say which attribute, for which function, or what it carries.",
+)
+
+test_unknown_attribute[note] if {
+	some note, values in {
+		"another type": {"/resource/type": "function"},
+		"another name": {"/resource/user_data/name": "heart"},
+		"another id": {"/resource/id": "email"},
+		"no function": {"/resource/user_data/function": null},
+		"nothing of what it carries": {"/resource/user_data/confidentiality": null},
+		"no attribute": {"/resource/user_data": null},
+	}
+	decision := spokegate.decision with input as testing.patched(testing.to_share, values)
+	decision == testing.denied([unknown_attribute])
 }
 
 unknown_model := reason(

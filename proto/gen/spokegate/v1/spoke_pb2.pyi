@@ -126,12 +126,18 @@ class Start(_message.Message):
     ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     ASK_WINDOW_FIELD_NUMBER: _builtins.int
     USER_DATA_JSON_FIELD_NUMBER: _builtins.int
+    APP_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     function: _builtins.str
     """The function's name within its app."""
     arguments_json: _builtins.str
     """The arguments: the canonical JSON (RFC 8785) that was decided on."""
     ask_window: _builtins.int
     """How many asks may be in flight at once."""
+    app: _builtins.str
+    """The app's own name."""
+    instructions: _builtins.str
+    """The instructions of an agent or annotation app, from its manifest."""
     @_builtins.property
     def user_data_json(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The attributes of the user that the policies let in, by name, as JSON
@@ -145,10 +151,12 @@ class Start(_message.Message):
         arguments_json: _builtins.str = ...,
         ask_window: _builtins.int = ...,
         user_data_json: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        app: _builtins.str = ...,
+        instructions: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "ask_window", b"ask_window", "function", b"function", "user_data_json", b"user_data_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "arguments_json", b"arguments_json", "ask_window", b"ask_window", "function", b"function", "instructions", b"instructions", "user_data_json", b"user_data_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,16 +226,27 @@ Global___Ask: _TypeAlias = Ask  # noqa: Y015
 
 @_typing.final
 class ProbeAsk(_message.Message):
-    """ProbeAsk asks which functions the app may ask for."""
+    """ProbeAsk asks which functions the app may ask for, of those that its manifest
+    declares and of its own.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these, each as "app.function" or "app.*"; all when there are none. At
+        most 256.
+        """
+
     def __init__(
         self,
+        *,
+        functions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["functions", b"functions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -795,16 +814,22 @@ class Progress(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """A short text, at most 1 KiB."""
+    answer: _builtins.bool
+    """Whether the text is the next piece of the answer that the function is going
+    to return as its result's "text", in place of what it is at.
+    """
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
+        answer: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

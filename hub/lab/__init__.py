@@ -1,0 +1,1 @@
+"""For the lab: what Spokegate is measured against. Nothing of it is part of a hub."""

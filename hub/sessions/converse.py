@@ -1,0 +1,374 @@
+"""Converse: from a wish to its answer.
+
+A plan is made, then carried out in parts. Steps that need one another are one part; parts that do not are carried out
+at the same time and apart, and their answers are put side by side by the hub, not by a model. So what one app says
+reaches no other's answer: an app that lies, refuses, or tells whoever reads it what to do, does it in its own part.
+
+The plan is in the access request of every call that it leads to. A part in which something planned was refused is
+planned once more, without what was refused.
+
+Invariants:
+    * One wish at a time in a session.
+    * Whatever ends the conversation ends everything that it caused, before this is over.
+    * No app's words are in the plan, nor in what the planner is told of a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any, Protocol
+
+from hub.errors import (
+    FunctionNotFound,
+    Refused,
+    RequestInvalid,
+    SpokegateError,
+    SpokeUnavailable,
+    Unimplemented,
+    public_message,
+)
+from hub.mediation.call import Delivered
+from hub.mediation.caller import SessionState, planner_caller, user_caller
+from hub.mediation.labels import NONE, Labels
+from hub.mediation.mediator import Mediator
+from hub.sessions.earlier import EarlierWords
+from hub.sessions.plan import Plan, Step, entry_of
+from hub.sessions.planner import Planner
+from hub.spokes.kinds import MAX_TEXT_CHARACTERS, RESPOND
+from hub.spokes.registry import RegisteredFunction, Registry
+
+ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """What is going to be done; again when a refusal leads to another plan."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegun:
+    """A step has begun."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """A step has ended: it is done, or it was refused or failed with an error."""
+
+    step: str
+    error: SpokegateError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The whole answer, and what it took."""
+
+    text: str
+    labels: Labels
+    prompts: int
+    model_calls: int
+    tokens: int
+
+
+ConverseEvent = PlanMade | StepBegun | StepEnded | Text | Answered
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """What a session has cost so far."""
+
+    prompts: int
+    model_calls: int
+    tokens: int
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """Steps that are carried out together, and what came of them."""
+
+    steps: tuple[Step, ...]
+    answer: str | None = None
+    error: SpokegateError | None = None
+    labels: Labels = NONE
+    refused: frozenset[str] = frozenset()  # of what was planned for it
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """What is expected to be called."""
+        return frozenset(function for step in self.steps for function in step.functions)
+
+    @property
+    def title(self) -> str:
+        """Its apps, for a person."""
+        return ", ".join(dict.fromkeys(step.app.name for step in self.steps))
+
+
+Emit = Callable[[ConverseEvent], None]
+
+
+class Converser:
+    """Carries wishes out.
+
+    Args:
+        mediator: Takes every call.
+        registry: The installed apps.
+        planner: Makes the plans.
+        earlier: What users said before.
+    """
+
+    def __init__(self, *, mediator: Mediator, registry: Registry, planner: Planner, earlier: EarlierWords) -> None:
+        self._mediator = mediator
+        self._registry = registry
+        self._planner = planner
+        self._earlier = earlier
+        self._open: set[asyncio.Queue[ConverseEvent | SpokegateError | None]] = set()
+
+    def stop(self) -> None:
+        """End every wish that is being carried out."""
+        for events in self._open:
+            events.put_nowait(SpokeUnavailable("the hub stops"))
+
+    async def converse(
+        self, session: SessionState, wish: str, *, timeout_seconds: float
+    ) -> AsyncGenerator[ConverseEvent, None]:
+        """Carry a wish out, and yield what happens; the last event is the answer.
+
+        Raises:
+            SpokegateError: The wish is none, no plan could be made, or no part of it came to an answer.
+        """
+        _check(wish)
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        events: asyncio.Queue[ConverseEvent | SpokegateError | None] = asyncio.Queue()
+        self._open.add(events)
+        work = asyncio.create_task(self._carry_out(session, wish, deadline, events.put_nowait))
+        work.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                if isinstance(event, SpokegateError):
+                    raise event
+                yield event
+            await work
+        finally:
+            self._open.discard(events)
+            work.cancel()
+            await asyncio.wait([work])
+
+    async def _carry_out(self, session: SessionState, wish: str, deadline: float, emit: Emit) -> None:
+        before = _spent(session)
+        session.evidence.add_user_text(wish)
+        try:
+            earlier, known = await asyncio.gather(
+                self._earlier.said(session, deadline=deadline), self._known(session, deadline)
+            )
+            offered = [function for function in known if function.app.name != ASSISTANT]
+            run = _Run(self._mediator, self._registry, session, wish, deadline, emit)
+
+            async def plan(words: str, functions: Sequence[RegisteredFunction], refused: Collection[str] = ()) -> Plan:
+                planner = planner_caller(session, deadline=deadline)
+                return await self._planner.plan(planner, words, functions, earlier=earlier, refused=refused)
+
+            # What was said is kept before anything is done about it, at the same time as the plan is made.
+            kept = asyncio.create_task(self._earlier.add(session, wish, deadline=deadline))
+            try:
+                first = await plan(wish, offered)
+            finally:
+                await kept
+            parts = await run.carry_out(first)
+            if any(part.refused for part in parts):
+                parts = await run.around(parts, offered, plan)
+        finally:
+            session.plan = None
+        answer, spent = run.answer(parts), _spent(session)
+        if left := answer.removeprefix("".join(run.heard).rstrip()):
+            emit(Text(left))
+        emit(
+            Answered(
+                text=answer,
+                labels=reduce(or_, (part.labels for part in parts), NONE),
+                prompts=spent.prompts - before.prompts,
+                model_calls=spent.model_calls - before.model_calls,
+                tokens=spent.tokens - before.tokens,
+            )
+        )
+
+    async def _known(self, session: SessionState, deadline: float) -> Sequence[RegisteredFunction]:
+        """Return what the planner gets to know of, which is what the policies let the user know of."""
+        if session.known is None:
+            session.known = await self._mediator.probe(user_caller(session, deadline=deadline))
+        return session.known
+
+
+class _MakesPlans(Protocol):
+    async def __call__(
+        self, words: str, functions: Sequence[RegisteredFunction], refused: Collection[str] = ()
+    ) -> Plan: ...
+
+
+class _Run:
+    """One wish while it is carried out."""
+
+    def __init__(
+        self,
+        mediator: Mediator,
+        registry: Registry,
+        session: SessionState,
+        wish: str,
+        deadline: float,
+        emit: Emit,
+    ) -> None:
+        self._mediator = mediator
+        self._registry = registry
+        self._session = session
+        self._wish = wish
+        self._caller = user_caller(session, deadline=deadline)
+        self._emit = emit
+        self.heard: list[str] = []
+
+    async def carry_out(self, plan: Plan) -> list[_Part]:
+        """Carry a plan out, part by part at the same time, and return what came of each."""
+        self._emit(PlanMade(plan))
+        self.heard.clear()
+        self._session.plan = plan.functions | {f"{ASSISTANT}.{RESPOND}"}
+        self._session.refused.clear()
+        parts = [_Part(steps) for steps in plan.parts()] or [_Part(())]
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(self._carry_out_part(part, alone=len(parts) == 1))
+        return parts
+
+    async def around(self, parts: list[_Part], offered: Sequence[RegisteredFunction], plan: _MakesPlans) -> list[_Part]:
+        """Try once more, without what was refused, those parts in which something planned was; return all parts.
+
+        What others did is not done again, and where no other way is found, what was said of the refusal stands.
+        """
+        stuck = [part for part in parts if part.refused]
+        refused = {function for part in stuck for function in part.refused}
+        tried = {function for part in stuck for function in part.functions}
+        done = {function for part in parts if part not in stuck for function in part.functions}
+        # What changes something may have been done before the refusal, and is not done twice.
+        left = [f for f in offered if f.id not in done and (f.effect == "read" or f.id not in tried)]
+        words = " ".join(dict.fromkeys(self._words_of(part, len(parts) == 1) for part in stuck))
+        try:
+            other = await plan(words, left, refused)
+        except SpokegateError:
+            return parts
+        if other.functions <= tried:
+            return parts
+        instead = await self.carry_out(other)
+        if all(part.answer is None for part in instead):
+            return parts
+        return [*(part for part in parts if part not in stuck), *instead]
+
+    def answer(self, parts: Sequence[_Part]) -> str:
+        """Return the answer that the parts come to.
+
+        Raises:
+            SpokegateError: None of them came to one.
+        """
+        if all(part.answer is None for part in parts):
+            raise next(part.error for part in parts if part.error is not None)
+        if len(parts) == 1:
+            return parts[0].answer or ""
+        return "\n\n".join(f"{part.title}: {part.answer if part.answer is not None else _why(part)}" for part in parts)
+
+    async def _carry_out_part(self, part: _Part, *, alone: bool) -> None:
+        for step in part.steps:
+            self._emit(StepBegun(step.id))
+        try:
+            # Of several at once, pieces would come out mixed.
+            delivered = await self._call(part, self._words_of(part, alone), self._hear if alone else None)
+            part.answer, part.labels = _text_of(delivered), delivered.labels
+        except SpokegateError as error:
+            part.error = error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not the wish was cancelled, but the stream below it: what it led to is gone.
+            part.error = SpokeUnavailable(f"{part.title}: the call was cut off")
+        refused = self._session.refused
+        part.refused = frozenset(refused) & part.functions
+        if isinstance(part.error, (Refused, FunctionNotFound)):
+            part.refused |= {step.functions[0] for step in part.steps}
+        for step in part.steps:
+            of_step = [refused[name] for name in step.functions if name in refused]
+            self._emit(StepEnded(step.id, part.error or next(iter(of_step), None)))
+
+    def _hear(self, piece: str) -> None:
+        """Pass a piece of the answer on; no app says more ahead than it may say in the end."""
+        if sum(map(len, self.heard)) + len(piece) <= MAX_TEXT_CHARACTERS:
+            self.heard.append(piece)
+            self._emit(Text(piece))
+
+    async def _call(self, part: _Part, words: str, on_answer: Callable[[str], None] | None) -> Delivered:
+        only = part.steps[0] if len(part.steps) == 1 else None
+        entry = entry_of(only.app) if only is not None else None
+        if entry is not None:
+            told = json.dumps({"text": words})
+            return await self._mediator.mediate(self._caller, "invoke", entry.id, told, on_answer=on_answer)
+        if self._registry.function(f"{ASSISTANT}.{RESPOND}") is None:
+            raise Unimplemented("Converse: no app `assistant` is installed, which answers where no other app does")
+        arguments: dict[str, Any] = {"text": words}
+        if part.steps:
+            arguments["steps"] = [_told(step) for step in part.steps]
+        return await self._mediator.mediate(
+            self._caller, "invoke", f"{ASSISTANT}.{RESPOND}", json.dumps(arguments), on_answer=on_answer
+        )
+
+    def _words_of(self, part: _Part, alone: bool) -> str:
+        """Return the words that a part is told: all of them where it is the only one, else those that are for it."""
+        if alone:
+            return self._wish
+        return " ".join(dict.fromkeys(step.task for step in part.steps))
+
+
+def _spent(session: SessionState) -> _Spent:
+    calls = sum(count for resource, count in session.calls_by_function.items() if resource.startswith("model/"))
+    return _Spent(session.prompts, calls, session.spending.of_session)
+
+
+def _check(wish: str) -> None:
+    if not wish.strip():
+        raise RequestInvalid("text: is empty: say what you want")
+    if len(wish) > MAX_TEXT_CHARACTERS:
+        raise RequestInvalid(f"text: more than {MAX_TEXT_CHARACTERS} characters: say it in fewer")
+
+
+def _told(step: Step) -> dict[str, Any]:
+    """Return what the assistant is told of a step."""
+    told: dict[str, Any] = {"id": step.id, "app": step.app.name, "task": step.task, "functions": list(step.functions)}
+    if step.needs:
+        told["needs"] = list(step.needs)
+    if step.call is not None:
+        told["call"] = {"function": step.call.function, "arguments": step.call.arguments}
+    return told
+
+
+def _text_of(delivered: Delivered) -> str:
+    """Return what an app answered in words."""
+    result = json.loads(delivered.result_json)
+    text = result.get("text") if isinstance(result, dict) else None
+    return text if isinstance(text, str) else delivered.result_json
+
+
+def _why(part: _Part) -> str:
+    """Return why a part has no answer, in the hub's words."""
+    if part.error is None:
+        return ""
+    where = f" ({part.error.decision_id})" if part.error.decision_id else ""
+    return f"{public_message(part.error)}{where}"

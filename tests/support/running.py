@@ -1,0 +1,39 @@
+"""A hub in a process of its own, which a test may kill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A hub in a process of its own."""
+
+    socket: Path
+    process: asyncio.subprocess.Process
+
+
+@asynccontextmanager
+async def running(config: Path) -> AsyncIterator[Running]:
+    """Run a hub in a process of its own while the context is open."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("spokegate")), "up", "--config", str(config), "--format", "json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            ready = json.loads(await process.stdout.readline())
+        yield Running(Path(ready["sockets"][0]), process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        async with asyncio.timeout(20):
+            await process.wait()
