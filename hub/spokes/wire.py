@@ -172,7 +172,11 @@ class Wire:
 
     async def _begin(self, connection: socket.socket) -> None:
         # Never cancelled, so that it is always an end that holds the socket, which is ended as all of them are.
-        await self._loop.connect_accepted_socket(lambda: _HubEnd(self), connection)
+        try:
+            await self._loop.connect_accepted_socket(lambda: _HubEnd(self), connection)
+        except BaseException:
+            connection.close()  # the loop itself may be at its end, and then nobody else does
+            raise
 
     def _start(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

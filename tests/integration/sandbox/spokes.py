@@ -45,8 +45,12 @@ class Workshop:
         )
 
 
+_not_mine: set[int] = set()
+
+
 @contextmanager
 def workshop() -> Iterator[Workshop]:
+    _not_mine.update(_zygotes_and_forks())  # of hubs that other tests share
     # Not pytest's own directory: its path is too long for a socket below it.
     with tempfile.TemporaryDirectory(prefix="sg-") as name:
         yield Workshop(Path(name))
@@ -87,5 +91,10 @@ async def call(spoke: SpokeProcess, function: str, **arguments: Any) -> Any:
 
 
 def zygotes_and_forks() -> list[int]:
-    """Return the pids of the zygotes of this source tree, and of what they forked: it keeps their command line."""
+    """Return the pids of the zygotes of this source tree that this test started, and of what they forked."""
+    return [pid for pid in _zygotes_and_forks() if pid not in _not_mine]
+
+
+def _zygotes_and_forks() -> list[int]:
+    # What a zygote forks keeps its command line.
     return processes_of(PROJECT / "spoke_runner" / "sandbox" / "zygote" / "boot.py")
