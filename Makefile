@@ -2,11 +2,11 @@
 
 BIN := .venv/bin
 REGAL := .tools/bin/regal
-PYTHON_CODE := hub spoke_runner scripted_model apps demo tests scripts
+PYTHON_CODE := hub spoke_runner scripted_model apps demo lab tests scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock doctor proto proto-check fmt lint typecheck test policy-test policy-lint \
-	test-integration test-attack bench check demo run clean regal
+	test-integration test-attack bench check demo lab run clean regal
 
 help: # a line with two hashes after the target is its description, a line that starts with two is a group
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-18s%s\n", $$1, $$2}' Makefile
@@ -14,6 +14,8 @@ help: # a line with two hashes after the target is its description, a line that 
 ## Try it
 demo: setup ## watch apps ask each other for things: one call allowed, one denied, one asked about
 	@$(BIN)/python -m demo
+lab: setup ## run the known attacks on assistants, with and without Spokegate, and say what stopped them
+	@$(BIN)/python -m lab
 run: setup ## start the hub and OPA, until Ctrl-C
 	@$(BIN)/spokegate up
 

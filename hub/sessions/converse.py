@@ -170,13 +170,12 @@ class Converser:
 
     async def _carry_out(self, session: SessionState, wish: str, deadline: float, emit: Emit) -> None:
         before = _spent(session)
-        earlier = await self._earlier.said(session, deadline=deadline)
         session.evidence.add_user_text(wish)
         try:
-            if session.known is None:
-                # What the planner gets to know of is what the policies let this user know of.
-                session.known = await self._mediator.probe(user_caller(session, deadline=deadline))
-            offered = [function for function in session.known if function.app.name != ASSISTANT]
+            earlier, known = await asyncio.gather(
+                self._earlier.said(session, deadline=deadline), self._known(session, deadline)
+            )
+            offered = [function for function in known if function.app.name != ASSISTANT]
             run = _Run(self._mediator, self._registry, session, wish, deadline, emit)
 
             async def plan(words: str, functions: Sequence[RegisteredFunction], refused: Collection[str] = ()) -> Plan:
@@ -206,6 +205,12 @@ class Converser:
                 tokens=spent.tokens - before.tokens,
             )
         )
+
+    async def _known(self, session: SessionState, deadline: float) -> Sequence[RegisteredFunction]:
+        """Return what the planner gets to know of, which is what the policies let the user know of."""
+        if session.known is None:
+            session.known = await self._mediator.probe(user_caller(session, deadline=deadline))
+        return session.known
 
 
 class _MakesPlans(Protocol):
@@ -313,9 +318,13 @@ class _Run:
     async def _call(self, part: _Part, words: str, on_answer: Callable[[str], None] | None) -> Delivered:
         only = part.steps[0] if len(part.steps) == 1 else None
         entry = entry_of(only.app) if only is not None else None
-        if entry is not None:
-            told = json.dumps({"text": words})
-            return await self._mediator.mediate(self._caller, "invoke", entry.id, told, on_answer=on_answer)
+        if only is not None and entry is not None:
+            told: dict[str, Any] = {"text": words}
+            with_steps = {**told, "steps": [_told(only)]}
+            # Where the user's words settle a call, an agent that takes plans need not ask the model for it.
+            if only.call is not None and entry.arguments_validator.is_valid(with_steps):
+                told = with_steps
+            return await self._mediator.mediate(self._caller, "invoke", entry.id, json.dumps(told), on_answer=on_answer)
         if self._registry.function(f"{ASSISTANT}.{RESPOND}") is None:
             raise Unimplemented("Converse: no app `assistant` is installed, which answers where no other app does")
         arguments: dict[str, Any] = {"text": words}

@@ -25,6 +25,7 @@ MAX_ANSWER_BYTES = 64 << 10
 MAX_TASK_CHARACTERS = 300
 
 _MAX_FUNCTIONS = 16
+_MAX_STEPS_IN_ALL = 16
 
 _IN_WORDS = frozenset({"agent", "annotation"})
 _FENCED = re.compile(r"\A\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
@@ -146,7 +147,7 @@ def with_named_apps(plan: Plan, wish: str, functions: Sequence[RegisteredFunctio
     steps = list(plan.steps)
     planned = {step.app.name for step in steps}
     for name, offered in _by_app(functions).items():
-        if "_" not in name or name in planned or not _asks_for(wish, name):
+        if "_" not in name or name in planned or not _asks_for(wish, name) or len(steps) >= _MAX_STEPS_IN_ALL:
             continue
         app = next(iter(offered.values())).app
         entry = entry_of(app)
@@ -227,7 +228,9 @@ def _call_of(
     function = offered.get(str(call.get("function")).removeprefix(f"{item['app']}."))
     if function is None or function.id not in chosen or not function.arguments_validator.is_valid(call["arguments"]):
         return None
-    if not all(said.user for said in evidence.of(call["arguments"]).values()):
+    # An empty text is nobody's words, and stands for none.
+    spoken = {name: value for name, value in call["arguments"].items() if value != ""}
+    if not all(said.user for said in evidence.of(spoken).values()):
         return None
     return PlannedCall(function.id, call["arguments"])
 
