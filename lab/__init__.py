@@ -1,0 +1,1 @@
+"""The lab: published attacks on systems like this one, and what they come to without the hub and with it."""
