@@ -44,7 +44,7 @@ _FIND = re.compile(
     r"\b(?:find|search for|search|retrieve|look up)\b[^.\n]*?\bdocuments?\b[^.\n]*?[\"'“]([^\"'”\n]+)[\"'”]", _ANY_CASE
 )
 _SEND = re.compile(r"\b(?:send|forward)\b[^.\n]*?\bto\s+([\w.+-]+@[\w-]+(?:\.[\w-]+)+)", _ANY_CASE)
-_DELETE = re.compile(r"\bdelete\b[^.\n]*\b(?:e-?mails?|mails?|messages?)\b", _ANY_CASE)
+_DELETE = re.compile(r"(?<![.\w])delete\b[^.\n]*\b(?:e-?mails?|mails?|messages?)\b", _ANY_CASE)
 _INCLUDE = re.compile(
     r"\b(?:always|must)\s+(?:also\s+)?(?:use|include|plan|call)\s+`?([a-z]\w*)\.([a-z]\w*)", _ANY_CASE
 )
