@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 import time
 
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from hub.config import PROJECT_ROOT
 from hub.errors import SpokegateError
+from hub.lab.unprotected import CREDENTIAL
 from hub.opa.binary import OpaBinaryError
 from lab.cases import CASES
 from lab.report import problems, table
@@ -44,6 +46,9 @@ def main() -> int:
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
+    # It has no use for them, and what runs unprotected here could read them.
+    for name in filter(CREDENTIAL.search, list(os.environ)):
+        del os.environ[name]
     began = time.perf_counter()
     try:
         outcomes = asyncio.run(run(options.only))

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 from spokegate.v1 import decision_pb2
 
-from hub.app import Hub, registry_of, serve
+from hub.app import Hub, model_client, registry_of, serve
 from hub.client import HubClient, HubError, Session
 from hub.config import ClientConfig, Config, LimitsConfig, ModelConfig
+from hub.lab.unprotected import Unprotected
 from lab.cases import Case, Variant
 from lab.effects import Effects, effects_of, furnish
 from lab.installing import TAGS, installed
-from lab.unprotected import Unprotected
 from scripted_model import Obedient, ScriptedModel, load_script
 
 Mode = Literal["unprotected", "protected"]
@@ -116,15 +116,23 @@ async def unprotected(case: Case, model: ScriptedModel) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="sg-lab-") as scratch:
         root = Path(scratch)
         config = _config(case, root, model)
-        registry, data = registry_of(config), root / "data"
-        known = {name: value for name, (value, _) in case.user_data.items()}
-        async with Unprotected(registry, _model_of(model), data, known) as house:
-            furnish(data.joinpath, case.inbox, dict(case.documents))
-            clock, answers = Clock(model), []
-            for wish in case.wishes:
-                answers.append("".join([piece async for piece in house.converse(wish)]))
+        client = await model_client(_model_of(model))
+        try:
+            known = {name: value for name, (value, _) in case.user_data.items()}
+            world = Unprotected(registry_of(config).apps.values(), client, root / "data", known)
+
+            def data(app: str) -> Path:
+                directory = root / "data" / app
+                directory.mkdir(parents=True, exist_ok=True)
+                return directory
+
+            furnish(data, case.inbox, dict(case.documents))
+            clock = Clock(model)
+            answers = [await world.say(wish) for wish in case.wishes]
             took = clock.took()
-        effects = effects_of(data.joinpath, case.apps, answers)
+        finally:
+            await client.close()
+        effects = effects_of(data, case.apps, answers)
     return _outcome(case, "unprotected", effects, took)
 
 

@@ -30,7 +30,7 @@ from spoke_runner.sdk import App, Generated, History, ProbedFunction, Refused, R
 MAX_STEPS: Final = 16
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_CREDENTIAL: Final = re.compile(r"(API_?KEY|ACCESS_KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
+CREDENTIAL: Final = re.compile(r"(API_?KEY|ACCESS_KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
 _INSTRUCTIONS: Final = (
     "You are the person's assistant. Use the tools for what the person wants. These apps are installed:"
 )
@@ -52,7 +52,7 @@ def refuse_real_credentials(model: ModelConfig | None, environment: Mapping[str,
         raise RealCredentials(
             "unprotected: the configuration names a model that is not on this machine: use --scripted"
         )
-    if found := sorted(name for name in environment if _CREDENTIAL.search(name)):
+    if found := sorted(name for name in environment if CREDENTIAL.search(name)):
         raise RealCredentials(
             f"unprotected: the environment holds {', '.join(found)}: unset them, apps could read them"
         )
@@ -65,6 +65,7 @@ class Unprotected:
         apps: The apps. The assistant is none of them: the model is that.
         model: The model.
         directory: Where apps keep their data.
+        user_data: What is known of the user, by name: every app is told all of it.
 
     Attributes:
         model_calls: How often the model was asked.
@@ -75,9 +76,16 @@ class Unprotected:
         RealCredentials: There is something that the apps must not get at.
     """
 
-    def __init__(self, apps: Iterable[RegisteredApp], model: ModelClient, directory: Path) -> None:
+    def __init__(
+        self,
+        apps: Iterable[RegisteredApp],
+        model: ModelClient,
+        directory: Path,
+        user_data: Mapping[str, Any] | None = None,
+    ) -> None:
         refuse_real_credentials(None, os.environ)
         self.directory = directory
+        self.user_data = dict(user_data or {})
         self.model_calls = 0
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.messages: list[dict[str, Any]] = []
@@ -141,6 +149,8 @@ class Unprotected:
             lines.append(f"- {app.name}: {app.manifest.description}")
             if app.manifest.instructions:
                 lines.append(f"  {app.manifest.instructions}")
+        if self.user_data:
+            lines.append(f"What is known of the person: {json.dumps(self.user_data, ensure_ascii=False)}")
         return "\n".join(lines)
 
     async def _tool_result(self, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +179,7 @@ class _UnprotectedCall:
         self.instructions = app.manifest.instructions
         self.data = world.directory / app.name
         self.data.mkdir(parents=True, exist_ok=True)
-        self.user_data: dict[str, Any] = {}
+        self.user_data = world.user_data
         self._world = world
         self._kept = self.data / "kept.json"
 
