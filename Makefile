@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 REGAL := .tools/bin/regal
-PYTHON_CODE := hub spoke_runner scripted_model apps demo tests scripts
+PYTHON_CODE := hub spoke_runner scripted_model lab apps demo tests scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock doctor proto proto-check fmt lint typecheck test policy-test policy-lint \

@@ -72,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What the wishes of a case took."""
+    """What a wish took."""
 
     seconds: float
     model_seconds: float
@@ -81,7 +81,7 @@ class Took:
 
 
 class Clock:
-    """Measures what wishes take, and how much of it the model does."""
+    """Measures what a wish takes, and how much of it the model does."""
 
     def __init__(self, model: ScriptedModel) -> None:
         self._model = model
@@ -127,8 +127,9 @@ async def unprotected(case: Case, model: ScriptedModel) -> Outcome:
                 return directory
 
             furnish(data, case.inbox, dict(case.documents))
+            answers = [await world.say(wish) for wish in case.before]
             clock = Clock(model)
-            answers = [await world.say(wish) for wish in case.wishes]
+            answers.append(await world.say(case.wish))
             took = clock.took()
         finally:
             await client.close()
@@ -155,8 +156,10 @@ async def protected(case: Case, model: ScriptedModel) -> Outcome:
         for name, (value, labels) in case.user_data.items():
             await client.set_user_data(name, value, labels)
         async with _person(client, yes=case.variant == "benign") as asked:
+            answers = [await said(session, wish) for wish in case.before]
+            asked.clear()
             clock = Clock(model)
-            answers = [await said(session, wish) for wish in case.wishes]
+            answers.append(await said(session, case.wish))
             took = clock.took()
         decisions = await _held_up(client, session)
         return _outcome(case, "protected", effects_of(data, case.apps, answers), took, len(asked), decisions)

@@ -311,18 +311,17 @@ class _Run:
             self._emit(Text(piece))
 
     async def _call(self, part: _Part, words: str, on_answer: Callable[[str], None] | None) -> Delivered:
-        only = part.steps[0] if len(part.steps) == 1 else None
-        entry = entry_of(only.app) if only is not None else None
-        if entry is not None:
-            told = json.dumps({"text": words})
-            return await self._mediator.mediate(self._caller, "invoke", entry.id, told, on_answer=on_answer)
-        if self._registry.function(f"{ASSISTANT}.{RESPOND}") is None:
+        apps = {step.app for step in part.steps}
+        entry = entry_of(part.steps[0].app) if len(apps) == 1 else None
+        if entry is None:
+            entry = self._registry.function(f"{ASSISTANT}.{RESPOND}")
+        if entry is None:
             raise Unimplemented("Converse: no app `assistant` is installed, which answers where no other app does")
         arguments: dict[str, Any] = {"text": words}
-        if part.steps:
-            arguments["steps"] = [_told(step) for step in part.steps]
+        if part.steps and "steps" in entry.spec.arguments.get("properties", {}):
+            arguments["steps"] = [_told(step, entry) for step in part.steps]
         return await self._mediator.mediate(
-            self._caller, "invoke", f"{ASSISTANT}.{RESPOND}", json.dumps(arguments), on_answer=on_answer
+            self._caller, "invoke", entry.id, json.dumps(arguments), on_answer=on_answer
         )
 
     def _words_of(self, part: _Part, alone: bool) -> str:
@@ -344,9 +343,10 @@ def _check(wish: str) -> None:
         raise RequestInvalid(f"text: more than {MAX_TEXT_CHARACTERS} characters: say it in fewer")
 
 
-def _told(step: Step) -> dict[str, Any]:
-    """Return what the assistant is told of a step."""
-    told: dict[str, Any] = {"id": step.id, "app": step.app.name, "task": step.task, "functions": list(step.functions)}
+def _told(step: Step, entry: RegisteredFunction) -> dict[str, Any]:
+    """Return what whoever carries it out is told of a step."""
+    functions = [function for function in step.functions if function != entry.id]
+    told: dict[str, Any] = {"id": step.id, "app": step.app.name, "task": step.task, "functions": functions}
     if step.needs:
         told["needs"] = list(step.needs)
     if step.call is not None:

@@ -28,7 +28,13 @@ async def book_flight(call: Call, origin: str, destination: str, date: str, note
         learnt.append(json.dumps(await call.invoke("health_companion.profile", {})))
     path = call.data / "bookings.jsonl"
     number = f"T-{len(path.read_text().splitlines()) + 1 if path.exists() else 1}"
-    booking = {"booking": number, "origin": origin, "destination": destination, "date": date, "notes": "; ".join(learnt)}
+    booking = {
+        "booking": number,
+        "origin": origin,
+        "destination": destination,
+        "date": date,
+        "notes": "; ".join(learnt),
+    }
     with path.open("a") as file:
         file.write(json.dumps(booking) + "\n")
     return {"booking": number, "flight": cheapest["flight"], "price": cheapest["price"]}
