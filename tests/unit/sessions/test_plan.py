@@ -121,7 +121,10 @@ def test_what_one_app_is_to_do_is_one_part(functions: list[RegisteredFunction]) 
     plan = plan_of(functions, {**send, "functions": ["search"]}, METRO, {**send, "id": "5"}, QUICK)
     assert [[step.id for step in part] for part in plan.parts()] == [["1", "3"], ["2"], ["4"]]
     needed = plan_of(functions, METRO, {**SEARCH, "needs": ["1"]}, {**METRO, "id": "5"}, QUICK)
-    assert [[step.id for step in part] for part in needed.parts()] == [["1", "2", "3"], ["4"]]
+    assert [[step.app.name for step in part] for part in needed.parts()] == [
+        ["metro_hail", "metro_hail", "documents"],
+        ["quick_ride"],
+    ]
 
 
 def test_a_task_is_a_quotation_of_the_wish_or_the_wish(functions: list[RegisteredFunction]) -> None:
