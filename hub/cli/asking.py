@@ -105,10 +105,10 @@ def rendered(prompt: hub_pb2.Prompt, *, whole: bool = False) -> RenderableType:
 def _who(prompt: hub_pb2.Prompt) -> Table:
     rows: list[tuple[str, Text]] = [
         ("who", Text(" > ").join(cell(name, "bold") for name in prompt.chain)),
-        # A host has no effect that anyone declares.
+        # Only functions have an effect that anyone declares.
         ("what", Text.assemble((safe(prompt.function), "bold"), "  ", _effect(prompt)))
         if prompt.function_effect
-        else ("host", cell(prompt.function, "bold")),
+        else ("what" if "/" in prompt.function else "host", cell(prompt.function, "bold")),
         ("plan", Text("in the plan", "green") if prompt.planned else Text("not in a plan", "yellow")),
     ]
     if prompt.labels.integrity:

@@ -107,7 +107,7 @@ class Teller:
         line = Text("  " + " · ".join(parts), style="dim")
         if labels := [*final.labels.confidentiality, *final.labels.integrity]:
             line.append(f" · {', '.join(map(safe, labels))}", style="yellow")
-        self._console.print(line)
+        self._console.print(line.append("\n"))
 
 
 class Answer:

@@ -126,7 +126,9 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
         function_effect=call.target.effect if call.target is not None else "",
         arguments_json=call.arguments_json.decode(),
         control_arguments=tuple(call.target.control_arguments) if call.target is not None else (),
-        untrusted_pointers=tuple(sorted(pointer for pointer, found in provenance.items() if not found["user"])),
+        untrusted_pointers=tuple(
+            sorted(p for p, found in provenance.items() if not found["user"] and not _own(call, p))
+        ),
         planned=call.document["context"]["planned"],
         labels=call.labels,
         title=prompt.title,
@@ -136,6 +138,12 @@ def question(call: Call, *, timeout_seconds: float) -> Question:
         timeout_seconds=timeout_seconds,
         prompts_before=call.caller.session.prompts,
     )
+
+
+def _own(call: Call, pointer: str) -> bool:
+    """Return whether what stands there is what the user says of themselves."""
+    own = call.errand.from_user if call.errand is not None else None
+    return own is not None and (pointer == own or pointer.startswith(f"{own}/"))
 
 
 def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:

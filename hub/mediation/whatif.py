@@ -96,12 +96,15 @@ def _grant(document: dict[str, Any], scope: GrantScope) -> dict[str, Any]:
         if value is not _ABSENT:
             constraint[pointer] = value
     # As a yes binds: past the session, what steers a function without control arguments is all of its arguments.
-    exact = scope == "once" or (scope != "session" and not constraint)
+    exact = scope == "once" or "user_data" in resource or (scope != "session" and not constraint)
     labels = LabelsFact(**context["labels"])
     if "host" in resource:
         # Whoever agrees to a connection agrees to hear from the host.
         heard = {*labels.integrity, resource["host"]["origin"]}
         labels = labels.model_copy(update={"integrity": sorted(heard)})
+    if "user_data" in resource:
+        told = {*labels.confidentiality, *resource["user_data"]["confidentiality"]}
+        labels = labels.model_copy(update={"confidentiality": sorted(told)})
     return GrantFact(
         id=_GRANT,
         scope=scope,
@@ -170,20 +173,27 @@ def _labels(document: dict[str, Any]) -> Iterator[Change]:
 
 
 def _declared(document: dict[str, Any]) -> Iterator[Change]:
-    if "model" in document["resource"]:
-        if document["subject"].get("app", {}).get("asks_model") is False:
-            words = f"if the manifest of {document['subject']['id']} declared that it asks the model"
-            yield Change(words, "/subject/app/asks_model", _with(document, ["subject", "app", "asks_model"], True))
-        return
-    kind, does = ("egress", "connects to") if "host" in document["resource"] else ("asks", "asks for")
-    declared, wanted = document["subject"].get("app", {}).get(kind), document["resource"]["id"]
+    resource, app = document["resource"], document["subject"].get("app", {})
+    for of, flag, what in (("model", "asks_model", "asks the model"), ("memory", "remembers", "remembers the user")):
+        if of in resource:
+            if app.get(flag) is False:
+                words = f"if the manifest of {document['subject']['id']} declared that it {what}"
+                yield Change(words, f"/subject/app/{flag}", _with(document, ["subject", "app", flag], True))
+            return
+    kind, does = ("egress", "connects to") if "host" in resource else ("asks", "asks for")
+    declared, wanted = app.get(kind), resource["id"]
+    if "user_data" in resource:
+        kind, does = "user_data", "wants, of the user,"
+        declared, wanted = app.get(kind), f"{resource['user_data']['function']}.{resource['user_data']['name']}"
     if declared is not None and wanted not in declared:
         words = f"if the manifest of {document['subject']['id']} declared that it {does} {wanted}"
         yield Change(words, f"/subject/app/{kind}", _with(document, ["subject", "app", kind], [*declared, wanted]))
 
 
 def _clearance(document: dict[str, Any]) -> Iterator[Change]:
-    result = document["resource"].get("function", {}).get("labels", {}).get("confidentiality", [])
+    resource = document["resource"]
+    result = resource.get("function", {}).get("labels", {}).get("confidentiality", [])
+    result = resource.get("user_data", {}).get("confidentiality", result)
     carried = document["context"]["labels"]["confidentiality"]
     for party, kind, labels in (
         ("subject", "app", result),

@@ -170,13 +170,12 @@ class Converser:
 
     async def _carry_out(self, session: SessionState, wish: str, deadline: float, emit: Emit) -> None:
         before = _spent(session)
-        earlier = await self._earlier.said(session, deadline=deadline)
         session.evidence.add_user_text(wish)
         try:
-            if session.known is None:
-                # What the planner gets to know of is what the policies let this user know of.
-                session.known = await self._mediator.probe(user_caller(session, deadline=deadline))
-            offered = [function for function in session.known if function.app.name != ASSISTANT]
+            earlier, known = await asyncio.gather(
+                self._earlier.said(session, deadline=deadline), self._known(session, deadline)
+            )
+            offered = [function for function in known if function.app.name != ASSISTANT]
             run = _Run(self._mediator, self._registry, session, wish, deadline, emit)
 
             async def plan(words: str, functions: Sequence[RegisteredFunction], refused: Collection[str] = ()) -> Plan:
@@ -206,6 +205,12 @@ class Converser:
                 tokens=spent.tokens - before.tokens,
             )
         )
+
+    async def _known(self, session: SessionState, deadline: float) -> Sequence[RegisteredFunction]:
+        """Return what the planner gets to know of, which is what the policies let the user know of."""
+        if session.known is None:
+            session.known = await self._mediator.probe(user_caller(session, deadline=deadline))
+        return session.known
 
 
 class _MakesPlans(Protocol):

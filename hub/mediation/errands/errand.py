@@ -26,12 +26,14 @@ class Errand(ABC):
     Attributes:
         action: The action that it is.
         by_spokes_only: Whether nobody but a spoke can ask for it.
+        from_user: Below which RFC 6901 pointer of the arguments everything is what the user says of themselves.
         exact: Whether a yes is for exactly these arguments, however long it holds.
         streams: Whether who asks can still put something into it after the decision.
     """
 
     action: ClassVar[ActionName]
     by_spokes_only: ClassVar[bool] = True
+    from_user: ClassVar[str | None] = None
     exact: ClassVar[bool] = False
     streams: bool = False
 

@@ -62,6 +62,7 @@ class Share(Errand):
     """
 
     action = "share"
+    from_user = "/value"
     exact = True
 
     def __init__(self, disclosure: Disclosure, attribute: Attribute, function: RegisteredFunction, why: str) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from hub.errors import ModelUnavailable, PolicyDenied, QuotaExceeded, RequestInvalid
+from hub.errors import DeadlineExceeded, ModelUnavailable, PolicyDenied, QuotaExceeded, RequestInvalid
 from hub.mediation.asks import generate
 from hub.mediation.caller import planner_caller
 from hub.mediation.errands.generate import Generate
 from hub.mediation.labels import Labels
 from hub.mediation.pdp import Decision
-from hub.model.client import ModelClient, ModelSpec, ProviderFailed
+from hub.model.client import ModelClient, ModelRequest, ModelSpec, ProviderFailed
 from tests.apps.thinker import thinker
 from tests.support.apps import APPS, installed
 from tests.support.desk import Desk, answering, desk, rows_of, until
@@ -228,19 +228,24 @@ async def test_the_labels_that_the_app_carries_are_decided_on_and_the_answer_bri
     assert carried == Labels.of(["health"], ["untrusted:mail"])
 
 
+class Silent(Turns):
+    """A provider that takes a request and never says a word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = asyncio.Event()
+
+    @asynccontextmanager
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Any]:
+        self.asked.append(request)
+        try:
+            await asyncio.Event().wait()
+            yield
+        finally:
+            self.ended.set()
+
+
 async def test_a_call_that_is_cancelled_ends_its_request_and_is_on_record() -> None:
-    class Silent(Turns):
-        ended = asyncio.Event()
-
-        @asynccontextmanager
-        async def stream(self, request: Any) -> AsyncIterator[Any]:
-            self.asked.append(request)
-            try:
-                await asyncio.Event().wait()
-                yield
-            finally:
-                self.ended.set()
-
     provider = Silent()
     async with thinking(provider=provider) as (hub, _):
         call = asyncio.create_task(think(hub))
@@ -251,6 +256,17 @@ async def test_a_call_that_is_cancelled_ends_its_request_and_is_on_record() -> N
         await asyncio.wait_for(provider.ended.wait(), 5)
         outcomes = [body for _, _, body in await hub.rows("outcome") if "usage" in body]
     assert [(body["outcome"], body["usage"]["estimated"]) for body in outcomes] == [("CANCELLED", True)]
+
+
+async def test_a_provider_that_is_too_slow_ends_with_the_call() -> None:
+    provider = Silent()
+    async with thinking(provider=provider) as (hub, _):
+        error = await hub.refusal("thinker.think", {"text": "Hi"}, seconds=0.5)
+        assert isinstance(error, DeadlineExceeded)
+        await asyncio.wait_for(provider.ended.wait(), 5)
+        # It may have been answered for all that is known, so it counts.
+        assert hub.session.spending.of_session > 0
+        assert not hub.session.spending.under_way
 
 
 @pytest.mark.parametrize(

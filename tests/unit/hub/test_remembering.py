@@ -265,6 +265,8 @@ async def test_a_person_who_is_asked_sees_the_value_and_why_and_the_answer_count
         "function": "diary.whom",
         "why": "To write to you.",
     }
+    # What the app says is marked, what the user says is not.
+    assert question.untrusted_pointers == ("/function", "/why")
     assert question.offers[1].covers == "diary gets this very value for diary.whom, until the session ends."
 
 

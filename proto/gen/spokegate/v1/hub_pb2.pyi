@@ -180,7 +180,7 @@ class ConverseRequest(_message.Message):
     session_id: _builtins.str
     """The session."""
     text: _builtins.str
-    """The user's words, UTF-8, up to 1 MiB."""
+    """The user's words, at most 65,536 characters."""
     def __init__(
         self,
         *,
@@ -206,7 +206,9 @@ class ConverseResponse(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """A piece of text for the user."""
+    """A piece of the answer, as it comes in. A plan that follows it takes it
+    back: another answer is on its way.
+    """
     @_builtins.property
     def final(self) -> Global___ConverseEnd:
         """The whole answer; the last event."""
