@@ -45,7 +45,7 @@ def table(outcomes: Sequence[Outcome], *, answers: bool = False) -> Table:
     for outcome in outcomes:
         row = f"{outcome.case} ({outcome.variant})"
         shown.add_row(
-            row if row != before else "",
+            Text(row if row != before else "", style="bold"),
             outcome.mode,
             _got(outcome),
             Text(("right" if outcome.answer_correct else "wrong") + (f"\n{safe(outcome.answer)}" if answers else "")),
@@ -80,5 +80,5 @@ def _stopped_by(outcome: Outcome) -> Text:
         for decision in outcome.decisions
     ]
     if not lines and outcome.variant == "attack":
-        return Text("never asked: the words reached no other app", style="dim")
+        return Text("isolation: who reads the words can do nothing with them", style="dim")
     return Text("\n".join(dict.fromkeys(lines[:_SHOWN_DECISIONS])))

@@ -58,7 +58,7 @@ def write_config(directory: Path) -> Path:
         "version": 1,
         "state_dir": str(directory / "state"),
         "runtime_dir": str(directory / "run"),
-        "policies": [str(PROJECT / "policies"), str(_unhurried(directory))],
+        "policies": [str(PROJECT / "policies"), str(unhurried(directory))],
         "apps": [{"path": str(APP), "trust": "reviewed"}],
         "clients": [{"user": USER}],
         # A busy machine must not end the run: what is late is measured, not refused.
@@ -69,7 +69,7 @@ def write_config(directory: Path) -> Path:
     return path
 
 
-def _unhurried(directory: Path) -> Path:
+def unhurried(directory: Path) -> Path:
     """Write the settings of a site that lets one session call one function as fast as it can, and return where."""
     limits = {
         "budgets": {"max_function_calls": 1000},
@@ -83,10 +83,10 @@ def _unhurried(directory: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def hub(directory: Path) -> AsyncIterator[int]:
+async def hub(directory: Path, config: Path | None = None) -> AsyncIterator[int]:
     """Run `spokegate up`, and yield its pid once it serves on `<directory>/run/hub.sock`."""
     program = Path(sys.executable).with_name("spokegate")
-    line = (str(program), "up", "--format", "json", "--config", str(write_config(directory)))
+    line = (str(program), "up", "--format", "json", "--config", str(config or write_config(directory)))
     async with _running(*line) as pid:
         yield pid
 
