@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 import time
 
@@ -19,11 +18,10 @@ from rich.console import Console
 
 from hub.config import PROJECT_ROOT
 from hub.errors import SpokegateError
-from hub.lab.unprotected import CREDENTIAL
 from hub.opa.binary import OpaBinaryError
 from lab.cases import CASES
 from lab.report import problems, table
-from lab.runs import Outcome, obedient_model, protected, unprotected
+from lab.runs import Outcome, forget_credentials, obedient_model, protected, unprotected
 
 OUTPUT = PROJECT_ROOT / "build" / "lab" / "casestudies.json"
 
@@ -46,9 +44,7 @@ def main() -> int:
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
-    # It has no use for them, and what runs unprotected here could read them.
-    for name in filter(CREDENTIAL.search, list(os.environ)):
-        del os.environ[name]
+    forget_credentials()
     began = time.perf_counter()
     try:
         outcomes = asyncio.run(run(options.only))
