@@ -234,8 +234,8 @@ class Mediator:
             if call.errand is None:
                 await self.mediate(call.caller, "probe", call.function)
             raise
-        if call.caller.type == "user" and call.errand is None:
-            call.caller.session.evidence.add_user_arguments(call.arguments)
+        if call.caller.type == "user" and call.errand is None and call.caller.session.plan is None:
+            call.caller.session.evidence.add_user_arguments(call.arguments)  # with a plan, the hub writes them
 
     # 3. describe
 

@@ -25,6 +25,7 @@ MAX_ANSWER_BYTES = 64 << 10
 MAX_TASK_CHARACTERS = 300
 
 _MAX_FUNCTIONS = 16
+_MAX_STEPS_IN_ALL = 16
 
 _IN_WORDS = frozenset({"agent", "annotation"})
 _FENCED = re.compile(r"\A\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
@@ -150,7 +151,7 @@ def with_named_apps(plan: Plan, wish: str, functions: Sequence[RegisteredFunctio
     steps = list(plan.steps)
     planned = {step.app.name for step in steps}
     for name, offered in _by_app(functions).items():
-        if "_" not in name or name in planned or not _asks_for(wish, name):
+        if "_" not in name or name in planned or not _asks_for(wish, name) or len(steps) >= _MAX_STEPS_IN_ALL:
             continue
         app = next(iter(offered.values())).app
         entry = entry_of(app)

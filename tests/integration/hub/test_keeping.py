@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner
 
+from hub.cli.commands import app
 from hub.cli.output import Exit
 from hub.client import HubClient
-from hub.config import PROJECT_ROOT
 from hub.store.audit import AuditLog
 from hub.store.database import open_database
 from hub.store.memory import MemoryStore, Summary
@@ -46,16 +44,10 @@ async def hub() -> AsyncIterator[Live]:
 
 
 async def command(hub: Live, *arguments: str, user: str = "carol", stdin: str = "") -> tuple[int, str]:
-    socket = str(hub.config.runtime_dir / f"{user}.sock")
-    whole = [str(Path(sys.executable).with_name("spokegate")), *arguments, "--socket", socket]
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            whole, cwd=PROJECT_ROOT, input=stdin, capture_output=True, text=True, timeout=30, check=False
-        )
-
-    done = await asyncio.to_thread(run)
-    return done.returncode, done.stdout
+    whole = [*arguments, "--socket", str(hub.config.runtime_dir / f"{user}.sock")]
+    # In a thread of this process: many commands, each of which a process of its own would take a second to load for.
+    done = await asyncio.to_thread(CliRunner().invoke, app, whole, input=stdin)
+    return done.exit_code, done.stdout
 
 
 async def exported(client: HubClient, app: str = "") -> list[Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hub.sessions import catalogue as it
 from hub.spokes.registry import Registry
@@ -56,6 +58,22 @@ def test_a_name_of_one_word_is_named_by_the_word_alone() -> None:
 
 def test_an_app_may_speak_of_itself() -> None:
     assert said("Quick Ride estimates the fare of a quick_ride.") == "Quick Ride estimates the fare of a quick_ride."
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    before=st.text(max_size=30),
+    after=st.text(max_size=30),
+    between=st.sampled_from(["", "_", "-", " ", ".", "\u200b", "\u00ad", "*", "  ", "\n", ". ", "\t", "/"]),
+    upper=st.sets(st.integers(0, 9)),
+)
+def test_however_it_is_spelt_the_name_is_not_in_what_is_left(
+    before: str, after: str, between: str, upper: set[int]
+) -> None:
+    name = "".join(letter.upper() if place in upper else letter for place, letter in enumerate("metrohail"))
+    for written in (between.join(name), name[:5] + between + name[5:]):
+        left = unicodedata.normalize("NFKD", said(f"{before} {written} {after}")).casefold()
+        assert "metrohail" not in "".join(letter for letter in left if "a" <= letter <= "z")
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,15 @@ async def test_the_plan_is_in_the_access_request_of_all_that_it_leads_to(tmp_pat
         assert (later["planned"], "plan" in later) == (False, False)
 
 
+async def test_what_the_hub_tells_the_assistant_does_not_pass_for_the_users_words(tmp_path: Path) -> None:
+    async with a_room(tmp_path, planned_by(METRO)) as room:
+        await room.say("A fare from 'Main Street' to 'Elm Avenue'")
+        said = room.desk.session.evidence.of({"place": "Elm Avenue", "name": "metro_hail.estimate_fare"})
+        assert (said["/place"].user, said["/name"].user) == (True, False)
+        await room.desk.invoke("assistant.respond", {"text": "metro_hail.estimate_fare"})
+        assert room.desk.session.evidence.of({"name": "metro_hail.estimate_fare"})["/name"].user
+
+
 async def test_the_planner_is_told_nothing_that_the_policies_keep_from_the_user(tmp_path: Path) -> None:
     def hides_mail(document: dict[str, Any]) -> Any:
         denied = document["action"]["name"] == "probe" and document["resource"]["id"].startswith("mail.")
