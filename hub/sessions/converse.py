@@ -323,8 +323,10 @@ class _Run:
         if entry is None:
             raise Unimplemented("Converse: no app `assistant` is installed, which answers where no other app does")
         arguments: dict[str, Any] = {"text": words}
-        if part.steps and "steps" in entry.spec.arguments.get("properties", {}):
-            arguments["steps"] = [_told(step, entry) for step in part.steps]
+        with_steps = {**arguments, "steps": [_told(step, entry) for step in part.steps]}
+        # Whoever takes a plan need not ask the model for what the user's words settle.
+        if part.steps and entry.arguments_validator.is_valid(with_steps):
+            arguments = with_steps
         return await self._mediator.mediate(
             self._caller, "invoke", entry.id, json.dumps(arguments), on_answer=on_answer
         )
