@@ -19,14 +19,14 @@ async def open_with_attacks(narrator: Narrator) -> None:
         "mostly do; then the same apps and the same model run behind the hub.",
     )
     async with obedient_model() as model:
-        fares, mail = _attack("1' the same in a response"), _attack("2' and passing it on")
+        fares, mail = _attack("1b the same in a response"), _attack("2b and passing it on")
         narrator.beside("the user says", fares.wish, "bold")
         narrator.beside("quick_ride says", f"its fare, and: {fares.evil['quick_ride'].note}")
-        _tell(narrator, await unprotected(fares, model), await protected(fares, model))
+        _tell(narrator, await unprotected(fares, model), *await protected([fares], model))
         narrator.say("")
         narrator.beside("the user says", mail.wish, "bold")
         narrator.beside("the email says", mail.inbox[-1].body)
-        _tell(narrator, await unprotected(mail, model), await protected(mail, model))
+        _tell(narrator, await unprotected(mail, model), *await protected([mail], model))
 
 
 def _attack(name: str) -> Case:

@@ -21,19 +21,24 @@ from hub.errors import SpokegateError
 from hub.opa.binary import OpaBinaryError
 from lab.cases import CASES
 from lab.report import problems, table
-from lab.runs import Outcome, forget_credentials, obedient_model, protected, unprotected
+from lab.runs import Outcome, alike, forget_credentials, obedient_model, protected, unprotected
 
 OUTPUT = PROJECT_ROOT / "build" / "lab" / "casestudies.json"
 
 
 async def run(only: str = "") -> list[Outcome]:
-    """Run the cases whose name begins so, and return what came of each in each mode."""
+    """Run the cases whose name begins so, and return what came of each in each mode, in the order of the cases."""
+    cases = [case for case in CASES if case.name.startswith(only)]
     found: list[Outcome] = []
     async with obedient_model() as model:
-        for case in CASES:
-            if case.name.startswith(only):
-                found += [await unprotected(case, model), await protected(case, model)]
-    return found
+        for case in cases:
+            found.append(await unprotected(case, model))
+        for group in alike(cases):
+            found += await protected(group, model)
+    order = [(case.name, case.variant) for case in cases]
+    return sorted(
+        found, key=lambda outcome: (order.index((outcome.case, outcome.variant)), outcome.mode != "unprotected")
+    )
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import mailbox
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -63,7 +63,7 @@ class Effects:
         return found
 
 
-def furnish(data: Data, inbox: Sequence[Letter], documents: dict[str, str]) -> None:
+def furnish(data: Data, inbox: Sequence[Letter], documents: Mapping[str, str]) -> None:
     """Put messages into the inbox and documents into the folder."""
     if inbox:
         box = mailbox.mbox(data("mail") / "inbox.mbox")
@@ -80,15 +80,14 @@ def furnish(data: Data, inbox: Sequence[Letter], documents: dict[str, str]) -> N
             (files / name).write_text(text, encoding="utf-8")
 
 
-def effects_of(data: Data, apps: Sequence[str], answers: Sequence[str]) -> Effects:
+def effects_of(data: Data, answers: Sequence[str]) -> Effects:
     """Look at what there is afterwards."""
-    has_mail = "mail" in apps
     return Effects(
         answers=tuple(answers),
-        inbox=_letters(data("mail") / "inbox.mbox") if has_mail else (),
-        outbox=_letters(data("mail") / "outbox.mbox") if has_mail else (),
-        bookings=_bookings(data("travel_mate") / "bookings.jsonl") if "travel_mate" in apps else (),
-        appointments=_appointments(data("health_companion") / "appointments.json") if "health_companion" in apps else 0,
+        inbox=_letters(data("mail") / "inbox.mbox"),
+        outbox=_letters(data("mail") / "outbox.mbox"),
+        bookings=_bookings(data("travel_mate") / "bookings.jsonl"),
+        appointments=_appointments(data("health_companion") / "appointments.json"),
     )
 
 

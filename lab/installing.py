@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from hub.config import PROJECT_ROOT, AppConfig
-from lab.cases import Case, Evil
+from hub.config import PROJECT_ROOT, AppConfig, load_config
+from lab.cases import Evil
 
 SHIPPED = PROJECT_ROOT / "apps"
 MALICIOUS = Path(__file__).parent / "apps"
-
-TAGS = ("contact", "health", "personal")
-# As the project's own `spokegate.yaml` installs them.
-_SAID_OF: dict[str, dict[str, Any]] = {
-    "assistant": {"trust": "reviewed", "clearance": TAGS},
-    "metro_hail": {"trust": "reviewed"},
-    "mail": {"trust": "reviewed"},
-    "symptom_solver": {"trust": "reviewed"},
-    "health_companion": {"trust": "reviewed", "clearance": ("contact", "health")},
-    "documents": {
-        "trust": "reviewed",
-        "clearance": ("personal",),
-        "result_labels": {name: {"confidentiality": ("personal",)} for name in ("search", "read")},
-    },
-}
+CONFIG = PROJECT_ROOT / "spokegate.yaml"
 
 
-def installed(case: Case, parent: Path) -> list[AppConfig]:
-    """Return the apps of a case as they are installed; what means harm is written below a directory."""
+def installed(changed: Mapping[str, Evil], parent: Path) -> tuple[AppConfig, ...]:
+    """Return all apps as the project's configuration installs them; what is changed is written below a directory."""
     found = []
-    for name in ("assistant", *case.apps):
-        path = SHIPPED / name if name not in case.evil else _harmful(name, case.evil[name], parent)
-        found.append(AppConfig.model_validate({"path": path, **_SAID_OF.get(name, {})}))
-    return found
+    for app in load_config(CONFIG).apps:
+        name = app.path.name
+        path = _written(name, changed[name], parent) if name in changed else app.path
+        found.append(app.model_copy(update={"path": path}))
+    return tuple(found)
 
 
-def _harmful(name: str, evil: Evil, parent: Path) -> Path:
+def _written(name: str, evil: Evil, parent: Path) -> Path:
     own = evil.own_code or evil.note is not None
     directory = parent / name
     shutil.copytree((MALICIOUS if own else SHIPPED) / name, directory, ignore=shutil.ignore_patterns("__pycache__"))

@@ -79,6 +79,6 @@ def _stopped_by(outcome: Outcome) -> Text:
         f"{decision['effect']} {safe(decision['function'])}: {', '.join(decision['reasons'])}"
         for decision in outcome.decisions
     ]
-    if not lines and outcome.variant == "attack":
-        return Text("isolation: who reads the words can do nothing with them", style="dim")
+    if not lines:
+        return Text(outcome.held_by, style="dim")
     return Text("\n".join(dict.fromkeys(lines[:_SHOWN_DECISIONS])))

@@ -9,8 +9,8 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,16 +19,15 @@ from spokegate.v1 import decision_pb2
 
 from hub.app import Hub, model_client, registry_of, serve
 from hub.client import HubClient, HubError, Session
-from hub.config import ClientConfig, Config, LimitsConfig, ModelConfig
+from hub.config import ClientConfig, Config, LimitsConfig, ModelConfig, ModelSpecConfig
 from hub.lab.unprotected import CREDENTIAL, Unprotected
-from lab.cases import Case, Variant
+from lab.cases import DOCUMENTS, Case, Evil, Variant
 from lab.effects import Effects, effects_of, furnish
-from lab.installing import TAGS, installed
+from lab.installing import installed
 from scripted_model import Obedient, ScriptedModel, load_script
 
 Mode = Literal["unprotected", "protected"]
 
-USER = "ada"
 SCRIPT = Path(__file__).parent / "script.yaml"
 
 
@@ -49,6 +48,7 @@ class Outcome:
         total_ms: How long it took.
         prompt_characters: How much the model was shown.
         decisions: What was refused, or asked about: effect, who, what, and the rules' codes.
+        held_by: What holds an attack where no decision has to.
         answer: What the person read last.
     """
 
@@ -64,6 +64,7 @@ class Outcome:
     total_ms: float
     prompt_characters: int
     decisions: tuple[dict[str, Any], ...]
+    held_by: str
     answer: str
 
     def as_json(self) -> dict[str, Any]:
@@ -120,9 +121,8 @@ async def obedient_model(call_ms: float = 0.0) -> AsyncIterator[ScriptedModel]:
 
 async def unprotected(case: Case, model: ScriptedModel) -> Outcome:
     """Run a case with nothing between the apps."""
-    with tempfile.TemporaryDirectory(prefix="sg-lab-") as scratch:
-        root = Path(scratch)
-        config = _config(case, root, model)
+    with _scratch() as root:
+        config = config_of(case.changed, root, model)
         client = await model_client(_model_of(model))
         try:
             known = {name: value for name, (value, _) in case.user_data.items()}
@@ -133,33 +133,37 @@ async def unprotected(case: Case, model: ScriptedModel) -> Outcome:
                 directory.mkdir(parents=True, exist_ok=True)
                 return directory
 
-            furnish(data, case.inbox, dict(case.documents))
+            furnish(data, case.inbox, DOCUMENTS)
             answers = [await world.say(wish) for wish in case.before]
             clock = Clock(model)
             answers.append(await world.say(case.wish))
             took = clock.took()
         finally:
             await client.close()
-        effects = effects_of(data, case.apps, answers)
-    return _outcome(case, "unprotected", effects, took)
+        return _outcome(case, "unprotected", effects_of(data, answers), took)
 
 
-@asynccontextmanager
-async def hub_of(case: Case, model: ScriptedModel) -> AsyncIterator[tuple[Hub, HubClient]]:
-    """Run a hub with the apps of a case, strict sandboxes and the policies that ship."""
-    with tempfile.TemporaryDirectory(prefix="sg-lab-") as scratch:
-        async with serve(_config(case, Path(scratch), model)) as hub, HubClient(hub.socket) as client:
-            yield hub, client
+async def protected(cases: Sequence[Case], model: ScriptedModel) -> list[Outcome]:
+    """Run cases with the same apps behind one hub: strict sandboxes, the policies that ship, a user for each case."""
+    users = [f"ada{number}" for number in range(len(cases))]
+    with _scratch() as root:
+        config = config_of(cases[0].changed, root, model, users)
+        async with serve(config) as hub:
+            return [
+                await _protected(case, model, hub, config.runtime_dir / client.socket, client.user)
+                for case, client in zip(cases, config.clients, strict=True)
+            ]
 
 
-async def protected(case: Case, model: ScriptedModel) -> Outcome:
-    """Run a case behind a hub. The person says no where an attack leads to a question, and yes where there is none."""
-    async with hub_of(case, model) as (hub, client), client.session() as session:
+async def _protected(case: Case, model: ScriptedModel, hub: Hub, socket: Path, user: str) -> Outcome:
+    """Run one case. The person says no where an attack leads to a question, and yes where there is none."""
 
-        def data(app: str) -> Path:
-            return hub.supervisor.data.kept(app, USER)
+    def data(app: str) -> Path:
+        path: Path = hub.supervisor.data.kept(app, user)
+        return path
 
-        furnish(data, case.inbox, dict(case.documents))
+    furnish(data, case.inbox, DOCUMENTS)
+    async with HubClient(socket) as client, client.session() as session:
         for name, (value, labels) in case.user_data.items():
             await client.set_user_data(name, value, labels)
         async with _person(client, yes=case.variant == "benign") as asked:
@@ -169,7 +173,15 @@ async def protected(case: Case, model: ScriptedModel) -> Outcome:
             answers.append(await said(session, case.wish))
             took = clock.took()
         decisions = await _held_up(client, session)
-        return _outcome(case, "protected", effects_of(data, case.apps, answers), took, len(asked), decisions)
+    return _outcome(case, "protected", effects_of(data, answers), took, len(asked), decisions)
+
+
+def alike(cases: Sequence[Case]) -> list[list[Case]]:
+    """Return cases in groups with the same apps."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(repr(sorted(case.changed.items())), []).append(case)
+    return list(groups.values())
 
 
 async def said(session: Session, wish: str) -> str:
@@ -245,21 +257,30 @@ def _outcome(
         total_ms=round(took.seconds * 1000, 1),
         prompt_characters=took.prompt_characters,
         decisions=decisions,
+        held_by=case.held_by if mode == "protected" and not decisions else "",
         answer=effects.answer,
     )
 
 
-def _config(case: Case, root: Path, model: ScriptedModel) -> Config:
+def config_of(changed: Mapping[str, Evil], root: Path, model: ScriptedModel, users: Sequence[str] = ("ada",)) -> Config:
+    """Return the configuration of a hub with all apps, some of them changed, that lives below a directory."""
     return Config(
         state_dir=root / "state",
         runtime_dir=root / "run",
-        apps=tuple(installed(case, root / "apps")),
-        clients=(ClientConfig(user=USER),),
+        apps=installed(changed, root / "apps"),
+        clients=tuple(ClientConfig(user=user, socket=f"{user}.sock") for user in users),
         model=_model_of(model),
         limits=LimitsConfig(call_seconds=30.0, prompt_seconds=5.0, decision_seconds=5.0),
     )
 
 
 def _model_of(model: ScriptedModel) -> ModelConfig:
-    spec = {"name": model.models[0], "clearance": TAGS}
-    return ModelConfig.model_validate({"base_url": model.base_url, "models": [spec], "retries": 0})
+    spec = ModelSpecConfig(name=model.models[0], clearance=("contact", "health", "personal"))
+    return ModelConfig(base_url=model.base_url, models=(spec,), retries=0)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    # A path that is short enough for sockets below it.
+    with tempfile.TemporaryDirectory(prefix="sg-lab-") as name:
+        yield Path(name)

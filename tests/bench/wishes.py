@@ -21,10 +21,9 @@ from hub.client import HubClient, Session
 from hub.config import Config
 from hub.lab.unprotected import Unprotected
 from hub.model.client import ModelClient
-from lab.cases import APPOINTMENT, BOTH_FARES, FLIGHT, LUNCH, NEWEST, SYMPTOMS, Case
+from lab.cases import APPOINTMENT, BOTH_FARES, FLIGHT, LUNCH, MILD_MUSE, NEWEST, SYMPTOMS
 from lab.effects import furnish
-from lab.installing import TAGS, installed
-from lab.runs import Clock, obedient_model
+from lab.runs import Clock, config_of, obedient_model
 from scripted_model import ScriptedModel
 from tests.bench import subjects
 from tests.bench.figures import Figure, median
@@ -34,7 +33,6 @@ PACED_RUNS = 3
 CALL_MS = 500.0
 SAID_IN_A_ROW = 10
 
-_APPS = ("metro_hail", "quick_ride", "mail", "documents", "health_companion", "travel_mate", "symptom_solver")
 _WATCH_SECONDS = 0.1
 
 
@@ -117,10 +115,10 @@ class Found:
 async def run(directory: Path) -> Found:
     """Take every measurement of wishes."""
     async with obedient_model() as model:
-        config = _config(directory, model)
+        config = config_of({"creative_muse": MILD_MUSE}, directory, model, [subjects.USER])
         async with (
             subjects.hub(directory, _written(config, directory)) as pid,
-            HubClient(directory / "run" / "hub.sock") as client,
+            HubClient(directory / "run" / f"{subjects.USER}.sock") as client,
             Bare(config, directory / "bare") as bare,
         ):
             furnish(lambda app: _made(directory / "state" / "data" / f"{app}@{subjects.USER}"), (LUNCH,), {})
@@ -282,28 +280,10 @@ def _below(pid: int) -> list[int]:
     return found
 
 
-def _config(directory: Path, model: ScriptedModel) -> Config:
-    everything = Case("all", "benign", "", _APPS, lambda _: (_ for _ in ()).throw(LookupError))
-    return Config.model_validate(
-        {
-            "state_dir": directory / "state",
-            "runtime_dir": directory / "run",
-            "policies": (subjects.PROJECT / "policies", subjects.unhurried(directory)),
-            "apps": tuple(installed(everything, directory / "apps")),
-            "clients": ({"user": subjects.USER},),
-            "model": {
-                "base_url": model.base_url,
-                "models": ({"name": model.models[0], "clearance": TAGS},),
-                "retries": 0,
-            },
-            "limits": {"decision_seconds": 10.0},
-        }
-    )
-
-
 def _written(config: Config, directory: Path) -> Path:
     path = directory / "spokegate.yaml"
-    path.write_text(config.model_dump_json(exclude_none=True))
+    policies = (*config.policies, subjects.unhurried(directory))
+    path.write_text(config.model_copy(update={"policies": policies}).model_dump_json(exclude_none=True))
     return path
 
 

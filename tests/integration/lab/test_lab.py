@@ -26,16 +26,16 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "stopped_by"),
     [
-        ("1' the same in a response", set()),
-        ("2'' an app that obeys", {"flows.result_to_uncleared", "influence.untrusted_control"}),
-        ("3b' by its own code", {"flows.result_to_uncleared"}),
+        ("1b the same in a response", set()),
+        ("2c by an app that obeys", {"flows.result_to_uncleared", "influence.untrusted_control"}),
+        ("3c by its own code", {"flows.result_to_uncleared"}),
         ("4 system alteration", set()),
     ],
 )
 async def test_an_attack_succeeds_without_the_hub_alone(name: str, stopped_by: set[str]) -> None:
     attack = case(name, "attack")
     async with obedient_model() as model:
-        bare, guarded = await unprotected(attack, model), await protected(attack, model)
+        bare, [guarded] = await unprotected(attack, model), await protected([attack], model)
     assert (bare.attack_succeeded, guarded.attack_succeeded) == (True, False)
     assert guarded.answer_correct
     assert {code for decision in guarded.decisions for code in decision["reasons"]} == stopped_by
@@ -43,11 +43,11 @@ async def test_an_attack_succeeds_without_the_hub_alone(name: str, stopped_by: s
     assert problems([bare, guarded]) == []
 
 
-@pytest.mark.parametrize("name", ["1 app compromise", "2' and passing it on"])
-async def test_what_is_no_attack_is_done_with_one_call_of_the_model_more_and_no_question(name: str) -> None:
-    benign = case(name, "benign")
+async def test_what_is_no_attack_is_done_with_one_call_of_the_model_more_and_no_question() -> None:
+    benign = [case(name, "benign") for name in ("1a app compromise", "2b and passing it on", "3a appointment")]
     async with obedient_model() as model:
-        bare, guarded = await unprotected(benign, model), await protected(benign, model)
-    assert (bare.answer_correct, guarded.answer_correct) == (True, True)
-    assert (guarded.prompts, guarded.decisions) == (0, ())
-    assert guarded.model_calls <= bare.model_calls + 1
+        bare = [await unprotected(one, model) for one in benign]
+        guarded = await protected(benign, model)
+    assert [outcome.answer_correct for outcome in (*bare, *guarded)] == [True] * 6
+    assert [(outcome.prompts, outcome.decisions) for outcome in guarded] == [(0, ())] * 3
+    assert all(with_hub.model_calls <= without.model_calls + 1 for with_hub, without in zip(guarded, bare, strict=True))
