@@ -284,7 +284,8 @@ class _Run:
             raise next(part.error for part in parts if part.error is not None)
         if len(parts) == 1:
             return parts[0].answer or ""
-        return "\n\n".join(f"{part.title}: {part.answer if part.answer is not None else _why(part)}" for part in parts)
+        said = (part.answer if part.answer is not None else _why(part) for part in parts)
+        return "\n\n".join(f"{part.title}: {_set_in(text)}" for part, text in zip(parts, said, strict=True))
 
     async def _carry_out_part(self, part: _Part, *, alone: bool) -> None:
         for step in part.steps:
@@ -366,6 +367,12 @@ def _text_of(delivered: Delivered) -> str:
     result = json.loads(delivered.result_json)
     text = result.get("text") if isinstance(result, dict) else None
     return text if isinstance(text, str) else delivered.result_json
+
+
+def _set_in(text: str) -> str:
+    """Return an answer with its further lines set in: what begins a line is the hub's word for whose answer it is."""
+    first, *further = text.splitlines() or [""]
+    return "\n".join([first, *(f"  {line}" if line else "" for line in further)])
 
 
 def _why(part: _Part) -> str:
