@@ -186,13 +186,14 @@ def alike(cases: Sequence[Case]) -> list[list[Case]]:
 
 async def said(session: Session, wish: str) -> str:
     """Say a wish, and return what the person reads in the end; of a wish that comes to nothing, why."""
+    answer = ""
     try:
         async for event in session.converse(wish):
             if event.HasField("final"):
-                return event.final.text
+                answer = event.final.text
     except HubError as error:
         return f"{error.reason}: {error}"
-    return ""
+    return answer
 
 
 @asynccontextmanager

@@ -192,10 +192,13 @@ async def _ten_in_a_row(client: HubClient, bare: Bare, model: ScriptedModel, pid
 
 async def _say(session: Session, text: str) -> tuple[int, str]:
     """Say a wish, and return how many prompts it took and the answer; nobody is there to answer them."""
+    final = None
     async for event in session.converse(text):
         if event.HasField("final"):
-            return event.final.prompts, event.final.text
-    raise RuntimeError(f"no answer to {text!r}")
+            final = event.final
+    if final is None:
+        raise RuntimeError(f"no answer to {text!r}")
+    return final.prompts, final.text
 
 
 class Bare:
