@@ -30,6 +30,7 @@ class Outcome:
         answer_correct: Whether the user read what they should.
         prompts: How many questions a person was asked; all were answered with no.
         model_calls: How often the model was asked.
+        seconds: How long it took, the model and all.
         own_ms: How long it took besides the model, in milliseconds.
         decisions: What was decided in other ways than to allow it; empty where nothing decides.
         answer: The last answer.
@@ -42,6 +43,7 @@ class Outcome:
     answer_correct: bool
     prompts: int
     model_calls: int
+    seconds: float
     own_ms: float
     decisions: list[dict[str, Any]]
     answer: str

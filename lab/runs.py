@@ -37,7 +37,7 @@ async def protected(runs: Sequence[Run], *, call_ms: float = 0.0) -> list[Outcom
     with _directory() as directory:
         async with _model(call_ms) as model:
             users = [f"user{number}" for number in range(len(runs))]
-            config = _config(directory, _apps(directory, case, variant), model, users)
+            config = config_of(directory, apps_of(directory, case, variant), model, users)
             async with serve(config) as hub:
                 found = []
                 for user, (of_case, of_variant) in zip(users, runs, strict=True):
@@ -65,6 +65,7 @@ async def protected(runs: Sequence[Run], *, call_ms: float = 0.0) -> list[Outcom
                             answer_correct=of_case.answered(seen, of_variant),
                             prompts=sum(end.prompts for end in ends),
                             model_calls=model.calls,
+                            seconds=round(seconds, 3),
                             own_ms=own_ms(seconds, model.seen),
                             decisions=[_told(row) for row in rows if row["effect"] != "allow"],
                             answer=seen.answer,
@@ -77,7 +78,7 @@ async def unprotected(case: Case, variant: Variant, *, call_ms: float = 0.0) -> 
     """Run a case in this process, without a hub, a sandbox or a policy."""
     with _directory() as directory:
         async with _model(call_ms) as model:
-            config = _config(directory, _apps(directory, case, variant), model, ["user"])
+            config = config_of(directory, apps_of(directory, case, variant), model, ["user"])
             client = await model_client(_configured(model))
             async with contextlib.AsyncExitStack() as stack:
                 stack.push_async_callback(client.close)
@@ -103,6 +104,7 @@ async def unprotected(case: Case, variant: Variant, *, call_ms: float = 0.0) -> 
                     answer_correct=case.answered(seen, variant),
                     prompts=0,
                     model_calls=model.calls,
+                    seconds=round(seconds, 3),
                     own_ms=own_ms(seconds, model.seen),
                     decisions=[],
                     answer=answer,
@@ -144,7 +146,7 @@ async def _refusing(client: HubClient) -> AsyncIterator[None]:
             await asyncio.gather(answering, return_exceptions=True)
 
 
-def _apps(directory: Path, case: Case, variant: Variant) -> list[AppConfig]:
+def apps_of(directory: Path, case: Case, variant: Variant) -> list[AppConfig]:
     """Return all apps that ship as they are installed, those of the case in the place of their own."""
     changed = case.apps_of(variant)
     found = []
@@ -157,7 +159,8 @@ def _apps(directory: Path, case: Case, variant: Variant) -> list[AppConfig]:
     return found
 
 
-def _config(directory: Path, apps: Sequence[AppConfig], model: ScriptedModel, users: Sequence[str]) -> Config:
+def config_of(directory: Path, apps: Sequence[AppConfig], model: ScriptedModel, users: Sequence[str]) -> Config:
+    """Return the configuration of a hub with these apps, a scripted model, and a socket for each user."""
     return Config(
         state_dir=directory / "state",
         runtime_dir=directory / "run",

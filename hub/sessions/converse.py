@@ -318,9 +318,13 @@ class _Run:
     async def _call(self, part: _Part, words: str, on_answer: Callable[[str], None] | None) -> Delivered:
         only = part.steps[0] if len(part.steps) == 1 else None
         entry = entry_of(only.app) if only is not None else None
-        if entry is not None:
-            told = json.dumps({"text": words})
-            return await self._mediator.mediate(self._caller, "invoke", entry.id, told, on_answer=on_answer)
+        if only is not None and entry is not None:
+            told: dict[str, Any] = {"text": words}
+            with_steps = {**told, "steps": [_told(only)]}
+            # Where the user's words settle a call, an agent that takes plans need not ask the model for it.
+            if only.call is not None and entry.arguments_validator.is_valid(with_steps):
+                told = with_steps
+            return await self._mediator.mediate(self._caller, "invoke", entry.id, json.dumps(told), on_answer=on_answer)
         if self._registry.function(f"{ASSISTANT}.{RESPOND}") is None:
             raise Unimplemented("Converse: no app `assistant` is installed, which answers where no other app does")
         arguments: dict[str, Any] = {"text": words}

@@ -228,7 +228,9 @@ def _call_of(
     function = offered.get(str(call.get("function")).removeprefix(f"{item['app']}."))
     if function is None or function.id not in chosen or not function.arguments_validator.is_valid(call["arguments"]):
         return None
-    if not all(said.user for said in evidence.of(call["arguments"]).values()):
+    # An empty text is nobody's words, and stands for none.
+    spoken = {name: value for name, value in call["arguments"].items() if value != ""}
+    if not all(said.user for said in evidence.of(spoken).values()):
         return None
     return PlannedCall(function.id, call["arguments"])
 

@@ -98,7 +98,7 @@ class Agent(App):
         return {"text": answer}
 
     async def _offered(self, call: Call, steps: Sequence[dict[str, Any]]) -> list[ProbedFunction]:
-        planned = [name for step in steps for name in step["functions"]]
+        planned = [name for step in steps for name in step["functions"]] if self._tools == "planned" else []
         if self._tools == "none" or (self._tools == "planned" and not planned):
             return []
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from hub.client import HubClient
-from tests.bench import measure, spokes, subjects
+from tests.bench import measure, spokes, subjects, wishes
 from tests.bench.figures import Figure, median, percentile, table, write
 from tests.bench.measure import milliseconds
 
@@ -77,11 +77,12 @@ def conditions(seconds: float) -> str:
     counts = (
         f"{SESSIONS * measure.CALLS_OF_A_SESSION} single calls, {ROUNDS} rounds of {measure.CALLS_OF_A_SESSION} "
         f"with {IN_FLIGHT} in flight, {STARTS} cold starts, {COMMITS} commits, {spokes.CALLS} calls into a spoke, "
-        f"{spokes.STARTS} starts in each way, {seconds:.0f} s"
+        f"{spokes.STARTS} starts in each way, {wishes.WARM} warm and {wishes.COLD} cold wishes of a kind, "
+        f"{seconds:.0f} s"
     )
     return (
         f"{machine}; {counts}. Baselines: the same function by direct gRPC, a bare HTTP request to the same OPA, "
-        "the same server without a sandbox."
+        "the same server without a sandbox, the same apps and model unprotected."
     )
 
 
@@ -90,7 +91,7 @@ def main() -> None:
     started = time.monotonic()
     found: list[Figure] = []
     # One after the other, because on few cores they would be each other's load.
-    for part in (spokes.run, run):
+    for part in (spokes.run, run, wishes.run):
         with tempfile.TemporaryDirectory(prefix="sg") as directory:
             found += asyncio.run(part(Path(directory)))
     Console(width=120).print(table(found, conditions(time.monotonic() - started)))

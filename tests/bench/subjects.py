@@ -58,7 +58,7 @@ def write_config(directory: Path) -> Path:
         "version": 1,
         "state_dir": str(directory / "state"),
         "runtime_dir": str(directory / "run"),
-        "policies": [str(PROJECT / "policies"), str(_unhurried(directory))],
+        "policies": [str(PROJECT / "policies"), str(unhurried(directory))],
         "apps": [{"path": str(APP), "trust": "reviewed"}],
         "clients": [{"user": USER}],
         # A busy machine must not end the run: what is late is measured, not refused.
@@ -69,7 +69,7 @@ def write_config(directory: Path) -> Path:
     return path
 
 
-def _unhurried(directory: Path) -> Path:
+def unhurried(directory: Path) -> Path:
     """Write the settings of a site that lets one session call one function as fast as it can, and return where."""
     limits = {
         "budgets": {"max_function_calls": 1000},
@@ -85,9 +85,15 @@ def _unhurried(directory: Path) -> Path:
 @contextlib.asynccontextmanager
 async def hub(directory: Path) -> AsyncIterator[int]:
     """Run `spokegate up`, and yield its pid once it serves on `<directory>/run/hub.sock`."""
+    async with hub_of(write_config(directory)) as pid:
+        yield pid
+
+
+@contextlib.asynccontextmanager
+async def hub_of(config: Path) -> AsyncIterator[int]:
+    """Run `spokegate up` with a configuration, and yield its pid once it serves."""
     program = Path(sys.executable).with_name("spokegate")
-    line = (str(program), "up", "--format", "json", "--config", str(write_config(directory)))
-    async with _running(*line) as pid:
+    async with _running(str(program), "up", "--format", "json", "--config", str(config)) as pid:
         yield pid
 
 

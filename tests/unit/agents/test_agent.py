@@ -273,6 +273,17 @@ async def test_a_plan_says_which_functions_are_offered_and_makes_the_calls_that_
     assert waiting.invoked == []
 
 
+async def test_an_agent_that_is_no_assistant_makes_the_call_that_is_settled_and_keeps_all_its_tools() -> None:
+    made = {"function": "agent.note", "arguments": {"value": "x"}}
+    call = riding(says("Noted."))
+    assert await answered(call, steps=[{"functions": ["agent.respond", "agent.note"], "call": made}]) == "Noted."
+    assert call.invoked == [("agent.note", {"value": "x"})]
+    assert {tool["function"]["name"] for tool in call.requests[0]["tools"]} == {
+        "agent__note",
+        "metro_hail__estimate_fare",
+    }
+
+
 async def test_an_annotation_is_its_instructions_and_asks_for_nothing() -> None:
     call = riding(says("Fatigue has many causes."), instructions="Be factual.")
     assert await answered(call, "I am tired.", agent=annotation) == "Fatigue has many causes."

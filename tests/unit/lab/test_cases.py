@@ -122,7 +122,7 @@ def test_a_talking_app_says_it_in_what_it_returns(tmp_path: Path) -> None:
 
 
 def outcome(variant: Variant, mode: Mode, *, succeeded: bool, correct: bool) -> Outcome:
-    return Outcome("x", variant, mode, succeeded, correct, 0, 0, 0.0, [], "")
+    return Outcome("x", variant, mode, succeeded, correct, 0, 0, 0.0, 0.0, [], "")
 
 
 def test_the_lab_fails_where_an_attack_gets_through_or_a_control_does_not() -> None:
