@@ -89,12 +89,13 @@ class Agent(App):
             await conversation.carry_out(_settled(steps))
             async with AnswerStream(call, withheld) as stream:
                 answer = await conversation.to_answer(stream)
+                stream.end()
+                await said
+                used = ", ".join(sorted(toolbox.used))
+                await self._keep(call, "assistant", f"(Answered, with {used}.)" if used else answer)
         except BaseException:
             said.cancel()
             raise
-        await said
-        used = ", ".join(sorted(toolbox.used))
-        await self._keep(call, "assistant", f"(Answered, with {used}.)" if used else answer)
         return {"text": answer}
 
     async def _offered(self, call: Call, steps: Sequence[dict[str, Any]]) -> list[ProbedFunction]:
