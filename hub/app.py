@@ -271,7 +271,11 @@ async def model_client(config: ModelConfig) -> ModelClient:
     models = [ModelSpec(**model.model_dump()) for model in config.models]
     return ModelClient(
         provider.OpenAIProvider(
-            config.base_url, key, connect_seconds=config.connect_seconds, idle_seconds=config.idle_seconds
+            config.base_url,
+            key,
+            connect_seconds=config.connect_seconds,
+            idle_seconds=config.idle_seconds,
+            by_proxy=not config.on_this_machine,
         ),
         models,
         retries=config.retries,

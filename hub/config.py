@@ -151,6 +151,11 @@ class ModelConfig(_Document):
     connect_seconds: float = Field(default=10.0, gt=0, le=60, description="How long the provider may take to connect.")
     idle_seconds: float = Field(default=60.0, gt=0, le=600, description="How long the provider may say nothing.")
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the provider is on this machine."""
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
+
     @field_validator("base_url")
     @classmethod
     def _an_http_url(cls, value: str) -> str:
@@ -173,7 +178,7 @@ class ModelConfig(_Document):
         if self.key_env is not None and self.key_file is not None:
             raise ValueError("it has both `key_env` and `key_file`: remove one")
         url = urlsplit(self.base_url)
-        if (self.key_env or self.key_file) and url.scheme == "http" and not _is_loopback(url.hostname or ""):
+        if (self.key_env or self.key_file) and url.scheme == "http" and not self.on_this_machine:
             raise ValueError("`base_url` is http, so the key would go over the network in the clear: use https")
         return self
 

@@ -76,8 +76,9 @@ class Memory(Door[Writing | Recollection]):
             AuditUnavailable: The database could not be read.
         """
         if "history" not in arguments:
-            entries = tuple(await self._store.entries(user, app, arguments.get("key")))
-            return Recollection(entries=entries, labels=_join(entry.labels for entry in entries))
+            found = await self._store.entries(user, app, arguments.get("key"))
+            told = tuple(entry for entry in found if entry.value_json)
+            return Recollection(entries=told, labels=_join(entry.labels for entry in found))
         history = await self._store.history(user, app)
         turns = latest(history.turns, self._limits.history_characters)
         labels = _join(turn.labels for turn in turns)
@@ -107,7 +108,7 @@ class Memory(Door[Writing | Recollection]):
         user, app, carried = writing.session.user, writing.app, writing.labels.to_json()
         match writing.arguments:
             case {"forget": key}:
-                await self._store.forget_entry(user, app, key, decision_id=decision_id)
+                await self._store.forget_entry(user, app, key, carried, decision_id=decision_id)
             case {"key": key, "value": value}:
                 value_json = schema.canonical(value, what="value").decode()
                 await self._store.put(user, app, key, value_json, carried, decision_id=decision_id)

@@ -36,14 +36,18 @@ class OpenAIProvider:
         key: Its key; empty for none.
         connect_seconds: How long it may take to connect.
         idle_seconds: How long it may say nothing.
+        by_proxy: Whether the proxies that the environment names are used.
     """
 
-    def __init__(self, base_url: str, key: str, *, connect_seconds: float, idle_seconds: float) -> None:
+    def __init__(
+        self, base_url: str, key: str, *, connect_seconds: float, idle_seconds: float, by_proxy: bool = False
+    ) -> None:
         timeout = httpx2.Timeout(idle_seconds, connect=connect_seconds, write=_WRITE_SECONDS, pool=idle_seconds)
         http = httpx2.AsyncClient(
             timeout=timeout,
             limits=httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
             follow_redirects=False,
+            trust_env=by_proxy,
             event_hooks={"response": [_bound]},
         )
         self._client = openai.AsyncOpenAI(

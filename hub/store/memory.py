@@ -6,6 +6,7 @@ remembered in it.
 Invariants:
     * Every statement names the user and the app: nothing of another one is read, written or removed by any of them.
     * A write returns when it is durable, with its event in the audit log, whose lock puts hubs in an order.
+    * What an app forgets while it carries labels leaves a trace that carries them: that something is gone is news too.
     * A turn leaves the history only once a summary speaks of it, or when it is forgotten; and what is forgotten while
       it is summarised is in no summary.
 """
@@ -38,6 +39,8 @@ _MINE: Final = {
 }
 _DROP: Final = {table: delete(table).where(mine) for table, mine in _MINE.items()}
 _DROP_ENTRY: Final = _DROP[MEMORY_ENTRIES].where(MEMORY_ENTRIES.c.key == bindparam("of_key"))
+# No JSON is empty.
+_HAS_VALUE: Final = MEMORY_ENTRIES.c.value_json != ""
 _ADD: Final = {table: insert(table) for table in _MINE}
 _LAST: Final[Any] = bindparam("last")
 # Of all who summarise up to one turn, the database lets the first: it stands for whether they are there, and open.
@@ -66,7 +69,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A fact under a key."""
+    """A fact under a key; one without a value is the trace of one that was forgotten."""
 
     key: str
     value_json: str
@@ -145,19 +148,31 @@ class MemoryStore:
             Write(_ADD[MEMORY_ENTRIES], {**row, "labels": dict(labels), "stored": time.time()}),
         )
 
-    async def forget_entry(self, user: str, app: str, key: str, *, decision_id: str = "") -> int:
+    async def forget_entry(
+        self, user: str, app: str, key: str, labels: StoredLabels | None = None, *, decision_id: str = ""
+    ) -> int:
         """Remove an entry; return how many there were.
+
+        Args:
+            user: Whose.
+            app: Who remembers it.
+            key: Its key.
+            labels: What whoever forgets it carries; where that is anything, a trace with it stays under the key.
+            decision_id: The decision that let it be.
 
         Raises:
             AuditUnavailable: It could not be written.
         """
-        count, _ = await self._size(MEMORY_ENTRIES, user, app, MEMORY_ENTRIES.c.key == key)
-        drop = Write(_DROP_ENTRY, {**_owner(user, app), "of_key": key})
-        await self._audit.record(_event("forgotten", user, app, decision_id, count), drop)
+        count, _ = await self._size(MEMORY_ENTRIES, user, app, MEMORY_ENTRIES.c.key == key, _HAS_VALUE)
+        writes = [Write(_DROP_ENTRY, {**_owner(user, app), "of_key": key})]
+        if count and labels is not None and any(labels.values()):
+            trace = {"user": user, "app": app, "key": key, "value_json": "", "bytes": len(key.encode())}
+            writes.append(Write(_ADD[MEMORY_ENTRIES], {**trace, "labels": dict(labels), "stored": time.time()}))
+        await self._audit.record(_event("forgotten", user, app, decision_id, count), *writes)
         return count
 
     async def entries(self, user: str, app: str, key: str | None = None) -> list[Entry]:
-        """Return the entries by key, or the one under a key.
+        """Return the entries by key, or the one under a key; traces too.
 
         Raises:
             AuditUnavailable: The database could not be read.
@@ -235,7 +250,11 @@ class MemoryStore:
         """
         forgotten = 0
         for name in [app] if app else await self._apps(user):
-            sizes = [await self._size(table, user, name) for table in _MINE]
+            sizes = [
+                await self._size(MEMORY_ENTRIES, user, name, _HAS_VALUE),
+                await self._size(MEMORY_TURNS, user, name),
+                await self._size(MEMORY_SUMMARIES, user, name),
+            ]
             count = sum(items for items, _ in sizes)
             drops = [Write(drop, _owner(user, name)) for drop in _DROP.values()]
             await self._audit.record(_event("forgotten", user, name, count=count), *drops)
@@ -250,7 +269,8 @@ class MemoryStore:
         """
         for name in [app] if app else await self._apps(user):
             for entry in await self.entries(user, name):
-                yield Remembered(name, entry)
+                if entry.value_json:
+                    yield Remembered(name, entry)
             for row in await self._read(select(MEMORY_SUMMARIES).where(_MINE[MEMORY_SUMMARIES]), _owner(user, name)):
                 yield Remembered(name, _summary(row))
             after, page = 0, select(MEMORY_TURNS).where(_MINE[MEMORY_TURNS]).order_by(MEMORY_TURNS.c.id).limit(_PAGE)

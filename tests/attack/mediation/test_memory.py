@@ -135,6 +135,29 @@ async def test_what_was_remembered_under_an_influence_brings_it_into_a_fresh_ses
     assert (other.integrity, by_history.integrity) == (("untrusted:email",), ("untrusted:email",))
 
 
+@pytest.mark.parametrize("influenced", [True, False])
+async def test_nothing_is_smuggled_past_the_labels_by_what_is_forgotten(influenced: bool) -> None:
+    secret = [1, 0, 1, 1]
+    async with live(REVIEWED) as hub:
+        async with hub.client.session() as session:
+            for place in range(len(secret)):
+                await keep(session, str(place), "clean")
+        async with hub.client.session() as session:
+            if influenced:
+                await session.invoke("diary.hear", {})
+            for place, bit in enumerate(secret):
+                if bit:
+                    await session.invoke("diary.drop", {"key": str(place)})
+        async with hub.client.session() as session:
+            read = await session.invoke("diary.everything", {})
+        async with hub.client.session() as session:
+            one = await session.invoke("diary.find", {"key": "0"})
+    assert [int(str(place) not in read.result) for place in range(len(secret))] == secret
+    # The control: what nobody influenced carries nothing.
+    carried = ("untrusted:email",) if influenced else ()
+    assert (read.integrity, one.integrity) == (carried, carried)
+
+
 # B7
 
 

@@ -153,6 +153,15 @@ async def test_the_key_is_where_the_model_is_asked_from_and_nowhere_else(
     assert KEY not in "".join(capfd.readouterr())
 
 
+async def test_a_provider_on_this_machine_is_asked_by_no_proxy(
+    model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    async with live(THINKER, model=model_at(model)) as hub:
+        assert "message" in await think(hub.client)
+
+
 async def test_a_key_that_is_not_there_is_said_at_the_start(
     model: ScriptedModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

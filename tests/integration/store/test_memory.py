@@ -105,6 +105,24 @@ async def test_an_entry_takes_the_place_of_what_stood_under_its_key(location: Pa
         assert await store.entries("alice", "diary") == []
 
 
+async def test_what_is_forgotten_under_an_influence_leaves_a_trace_that_carries_it(location: Path | str) -> None:
+    async with store_at(location) as store:
+        for key in "abc":
+            await store.put("alice", "diary", key, "1", PLAIN)
+        assert await store.forget_entry("alice", "diary", "a", MAIL) == 1
+        assert await store.forget_entry("alice", "diary", "b", PLAIN) == 1
+        assert await store.forget_entry("alice", "diary", "none", MAIL) == 0
+        found = [(entry.key, entry.value_json, entry.labels) for entry in await store.entries("alice", "diary")]
+        assert found == [("a", "", MAIL), ("c", "1", PLAIN)]
+        # A trace is nothing that is remembered, and what takes its place, or the user's own word, removes it.
+        assert await everything(store, "alice") == [("diary", {"c": 1})]
+        assert await store.forget_entry("alice", "diary", "a", MAIL) == 0
+        await store.put("alice", "diary", "c", "2", PLAIN)
+        assert await store.forget_entry("alice", "diary", "c", MAIL) == 1
+        assert await store.forget("alice", "diary") == 0
+        assert await store.entries("alice", "diary") == []
+
+
 async def test_two_hubs_write_one_memory(server: PostgreSQL) -> None:
     shared = server.new_database()
     async with store_at(shared, "one") as one, store_at(shared, "two") as two:
