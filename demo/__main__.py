@@ -19,6 +19,7 @@ from hub.client import HubClient
 from hub.config import load_config
 from hub.errors import SpokegateError
 from hub.opa.binary import OpaBinaryError
+from lab.environment import leave_credentials_behind
 
 _CONFIG = Path(__file__).parent / "spokegate.yaml"
 
@@ -41,6 +42,7 @@ async def _tell(console: Console) -> None:
 
 def main() -> None:
     """Run the demo."""
+    leave_credentials_behind()
     # The apps fail on purpose here, and the story says so in its own words.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(highlight=False, width=100)
