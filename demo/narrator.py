@@ -34,6 +34,10 @@ class Narrator:
         """Say a sentence."""
         self._console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
 
+    def line(self, text: Text) -> None:
+        """Say something in more than one colour."""
+        self._console.print(Padding(text, (0, 0, 0, 2)))
+
     def decision(self, record: decision_pb2.DecisionRecord) -> None:
         """Show one decision: who wanted what, what was decided, by which rule, and how long all of it took."""
         mark, style = _MARKS[record.decision.WhichOneof("effect") or "deny"]

@@ -16,6 +16,7 @@ from hub.errors import SpokegateError
 from hub.opa.binary import OpaBinaryError
 from lab import runs
 from lab.cases import CASES, App, Case, Variant
+from lab.environment import leave_credentials_behind
 from lab.outcome import Outcome, tell, write
 
 OUTPUT = PROJECT_ROOT / "build" / "lab" / "casestudies.json"
@@ -37,6 +38,7 @@ async def run() -> list[Outcome]:
 
 def main() -> None:
     """Run the lab."""
+    leave_credentials_behind()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(highlight=False, width=max(Console().width, 150))
     began = time.perf_counter()

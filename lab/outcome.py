@@ -99,14 +99,14 @@ def _row(item: Outcome, case: Case) -> list[Text]:
         Text(f"{item.variant}, {item.mode}"),
         attacked,
         answer,
-        Text(_stopped_by(item, case)),
+        Text(stopped_by(item, case)),
         Text(str(item.prompts)),
         Text(str(item.model_calls)),
         Text(f"{item.own_ms:.0f}"),
     ]
 
 
-def _stopped_by(item: Outcome, case: Case) -> str:
+def stopped_by(item: Outcome, case: Case) -> str:
     """Return what stopped an attack: the decisions that fell, or what holds where none has to."""
     if item.mode == "unprotected" or item.variant == "benign":
         return ""
