@@ -20,13 +20,12 @@ from hub.client import HubClient
 from hub.config import load_config
 from hub.errors import SpokegateError
 from hub.opa.binary import OpaBinaryError
-from lab.runs import forget_credentials
+from lab.environment import leave_credentials_behind
 
 _CONFIG = Path(__file__).parent / "spokegate.yaml"
 
 
 async def _tell(console: Console) -> None:
-    forget_credentials()
     began = time.perf_counter()
     await open_with_attacks(Narrator(console))
     with tempfile.TemporaryDirectory(prefix="spokegate-demo-") as scratch:
@@ -44,6 +43,7 @@ async def _tell(console: Console) -> None:
 
 def main() -> None:
     """Run the demo."""
+    leave_credentials_behind()
     # The apps fail on purpose here, and the story says so in its own words.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(highlight=False, width=100)

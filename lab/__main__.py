@@ -20,8 +20,9 @@ from hub.config import PROJECT_ROOT
 from hub.errors import SpokegateError
 from hub.opa.binary import OpaBinaryError
 from lab.cases import CASES
+from lab.environment import leave_credentials_behind
 from lab.report import problems, table
-from lab.runs import Outcome, alike, forget_credentials, obedient_model, protected, unprotected
+from lab.runs import Outcome, alike, obedient_model, protected, unprotected
 
 OUTPUT = PROJECT_ROOT / "build" / "lab" / "casestudies.json"
 
@@ -43,13 +44,13 @@ async def run(only: str = "") -> list[Outcome]:
 
 def main() -> int:
     """Run the lab."""
+    leave_credentials_behind()
     parser = argparse.ArgumentParser(prog="python -m lab", description="Attack apps with and without the hub.")
     parser.add_argument("--only", default="", metavar="NAME", help="only cases whose name begins so")
     parser.add_argument("--answers", action="store_true", help="show what the person read")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
-    forget_credentials()
     began = time.perf_counter()
     try:
         outcomes = asyncio.run(run(options.only))

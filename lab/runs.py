@@ -6,7 +6,6 @@ Both have the same model, a server of its own scripts that obeys whatever it rea
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from spokegate.v1 import decision_pb2
 from hub.app import Hub, model_client, registry_of, serve
 from hub.client import HubClient, HubError, Session
 from hub.config import ClientConfig, Config, LimitsConfig, ModelConfig, ModelSpecConfig
-from hub.lab.unprotected import CREDENTIAL, Unprotected
+from hub.lab.unprotected import Unprotected
 from lab.cases import DOCUMENTS, Case, Evil, Variant
 from lab.effects import Effects, effects_of, furnish
 from lab.installing import installed
@@ -104,12 +103,6 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
         total += max(0.0, end - max(start, until))
         until = max(until, end)
     return total
-
-
-def forget_credentials() -> None:
-    """Take credentials out of this process's environment: it needs none, and unprotected apps could read them."""
-    for name in filter(CREDENTIAL.search, list(os.environ)):
-        del os.environ[name]
 
 
 @asynccontextmanager

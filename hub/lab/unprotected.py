@@ -40,6 +40,11 @@ class RealCredentials(SpokegateError):
     """There is something here that unprotected apps must not get at."""
 
 
+def credentials_in(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables of an environment that hold a credential, by their names."""
+    return sorted(name for name in environment if CREDENTIAL.search(name))
+
+
 def refuse_real_credentials(model: ModelConfig | None, environment: Mapping[str, str]) -> None:
     """Refuse to go on where apps that run in this process could get at a credential, or at a model that costs.
 
@@ -52,7 +57,7 @@ def refuse_real_credentials(model: ModelConfig | None, environment: Mapping[str,
         raise RealCredentials(
             "unprotected: the configuration names a model that is not on this machine: use --scripted"
         )
-    if found := sorted(name for name in environment if CREDENTIAL.search(name)):
+    if found := credentials_in(environment):
         raise RealCredentials(
             f"unprotected: the environment holds {', '.join(found)}: unset them, apps could read them"
         )

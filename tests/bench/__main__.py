@@ -21,6 +21,7 @@ import structlog
 from rich.console import Console
 
 from hub.client import HubClient
+from lab.environment import leave_credentials_behind
 from tests.bench import measure, spokes, subjects, wishes
 from tests.bench.figures import Figure, median, percentile, table, write
 from tests.bench.measure import milliseconds
@@ -92,6 +93,7 @@ def conditions(seconds: float) -> str:
 
 def main() -> None:
     """Measure, print and write."""
+    leave_credentials_behind()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     started = time.monotonic()
     console = Console(width=120, highlight=False)

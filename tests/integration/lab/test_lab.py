@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from hub.lab.unprotected import CREDENTIAL
+from hub.lab.unprotected import credentials_in
 from lab.cases import CASES, Case
 from lab.report import problems
 from lab.runs import obedient_model, protected, unprotected
@@ -19,7 +19,7 @@ def case(name: str, variant: str) -> Case:
 
 @pytest.fixture(autouse=True)
 def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in filter(CREDENTIAL.search, list(os.environ)):
+    for name in credentials_in(os.environ):
         monkeypatch.delenv(name)
 
 

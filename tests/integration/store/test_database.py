@@ -50,6 +50,21 @@ def test_hubs_that_open_a_new_database_at_once_make_it_once(server: PostgreSQL) 
             engine.dispose()
 
 
+def test_a_database_of_an_earlier_version_is_brought_up_to_date_with_what_is_in_it(location: Path | str) -> None:
+    engine = open_database(location)
+    with engine.begin() as connection:
+        for table in ("memory_entries", "memory_turns", "memory_summaries", "user_data"):
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("INSERT INTO audit_head SELECT MAX(id) + 1, 7, 'kept' FROM audit_head"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    engine.dispose()
+    engine = open_database(location)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        assert connection.scalar(text("SELECT hash FROM audit_head WHERE seq = 7")) == "kept"
+    engine.dispose()
+
+
 def test_a_database_of_a_newer_version_is_refused(location: Path | str) -> None:
     engine = open_database(location)
     with engine.begin() as connection:
