@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -37,6 +39,7 @@ class Terminal:
         self.found = termios.tcgetattr(theirs)
         self._theirs = theirs
         self.shown = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "INPUTRC": "/dev/null"}
         self.process = subprocess.Popen(
             [*SPOKEGATE, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
@@ -51,8 +54,7 @@ class Terminal:
         end = time.monotonic() + seconds
         while text not in self.shown:
             assert time.monotonic() < end, f"not shown: {text!r} in {self.shown!r}"
-            data = await asyncio.to_thread(self._read)
-            self.shown += _ESCAPES.sub("", data)
+            self.shown = _ESCAPES.sub("", self.shown + await asyncio.to_thread(self._read))
         before, _, self.shown = self.shown.partition(text)
         return before
 
@@ -74,7 +76,9 @@ class Terminal:
         os.close(self._theirs)
 
     def _read(self) -> str:
-        return os.read(self._ours, 1 << 16).decode("utf-8", "replace")
+        if not select.select([self._ours], [], [], 0.2)[0]:
+            return ""
+        return self._decoder.decode(os.read(self._ours, 1 << 16))  # a read may end within a character
 
 
 @asynccontextmanager

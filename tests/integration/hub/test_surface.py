@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from hub.app import HubRunning, serve
-from hub.client import Session
+from hub.client import HubError, Session
 from tests.support.live import (
     ONCE,
     RELAY,
@@ -89,11 +89,10 @@ async def test_the_hub_says_that_it_is_well(hub: Live) -> None:
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_converse_is_unimplemented_and_says_so_by_the_table(hub: Live) -> None:
-    async with grpc.aio.insecure_channel(f"unix:{hub.hub.socket}") as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as error:
-            await channel.unary_stream(f"/{SERVICE}/Converse")(b"", timeout=5).read()  # type: ignore[arg-type]
-        assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+async def test_a_wish_to_a_hub_without_a_model_says_so_by_the_table(session: Session) -> None:
+    with pytest.raises(HubError) as failed:
+        await anext(session.converse("Note that I was here"))
+    assert (failed.value.code, failed.value.reason) == (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE")
 
 
 async def test_a_decision_can_be_explained_from_the_access_request_it_was_made_on(session: Session) -> None:
