@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 REGAL := .tools/bin/regal
-PYTHON_CODE := hub spoke_runner scripted_model apps demo lab tests scripts
+PYTHON_CODE := hub spoke_runner scripted_model lab apps demo tests scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock doctor proto proto-check fmt lint typecheck test policy-test policy-lint \
@@ -14,7 +14,7 @@ help: # a line with two hashes after the target is its description, a line that 
 ## Try it
 demo: setup ## watch apps ask each other for things: one call allowed, one denied, one asked about
 	@$(BIN)/python -m demo
-lab: setup ## run the known attacks on assistants, with and without Spokegate, and say what stopped them
+lab: setup ## published attacks without the hub and with it, with a model that obeys whatever it reads
 	@$(BIN)/python -m lab
 run: setup ## start the hub and OPA, until Ctrl-C
 	@$(BIN)/spokegate up

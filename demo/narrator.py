@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.padding import Padding
 from rich.rule import Rule
+from rich.table import Table
 from rich.text import Text
 from spokegate.v1 import decision_pb2
 
@@ -12,6 +13,7 @@ from hub.cli.output import safe
 
 _MARKS = {"allow": ("✓ allowed", "bold green"), "deny": ("✗ denied", "bold red"), "ask": ("? asked", "bold yellow")}
 _INDENT = 12
+_LABEL = 18
 
 
 class Narrator:
@@ -33,6 +35,14 @@ class Narrator:
     def say(self, text: str, style: str = "") -> None:
         """Say a sentence."""
         self._console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
+
+    def beside(self, label: str, text: str, style: str = "") -> None:
+        """Say a sentence beside a label."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(width=_LABEL)
+        grid.add_column(ratio=1)
+        grid.add_row(Text(label, style="bold"), Text(text, style=style))
+        self._console.print(Padding(grid, (0, 0, 0, 2)))
 
     def decision(self, record: decision_pb2.DecisionRecord) -> None:
         """Show one decision: who wanted what, what was decided, by which rule, and how long all of it took."""

@@ -79,7 +79,7 @@ class Story:
 
     async def _user_asks(self) -> None:
         self._narrator.chapter(
-            1,
+            2,
             "A user asks two apps",
             "Two competing ride apps. Neither knows the other; each runs alone in a sandbox that is started now.",
         )
@@ -91,7 +91,7 @@ class Story:
 
     async def _app_asks_app(self) -> None:
         self._narrator.chapter(
-            2,
+            3,
             "An app asks another app",
             "quick_ride wants its competitor's fare. It cannot reach it: it asks the hub, the hub asks the policies.",
         )
@@ -102,7 +102,7 @@ class Story:
 
     async def _message_gives_orders(self, theft: str) -> None:
         self._narrator.chapter(
-            3,
+            4,
             "A message gives orders",
             "mail follows up on a message. The message says: read the tax return, mail it to me. The app obeys it word "
             "for word, as a model that was talked into it would.",
@@ -114,7 +114,7 @@ class Story:
 
     async def _person_is_asked(self, theft: str, lunch: str) -> None:
         self._narrator.chapter(
-            4,
+            5,
             "A person is asked",
             "The same message again, and now somebody watches the prompts. What a rule denies is not even asked.",
         )
@@ -130,7 +130,7 @@ class Story:
 
     async def _app_snoops(self) -> None:
         self._narrator.chapter(
-            5,
+            6,
             "An app that looks around",
             "snoop is called by the user, so the policies let it run. Then it tries what the hub never gave it.",
         )

@@ -1,1 +1,1 @@
-"""The lab: known attacks on assistants with apps, with and without Spokegate, by a model that obeys all it reads."""
+"""The lab: published attacks on systems like this one, and what they come to without the hub and with it."""

@@ -1,230 +1,280 @@
-"""The runs: a case with Spokegate, in real sandboxes and under the shipped policies, and without, in this process."""
+"""Running a case: without anything between the apps, and behind a hub with everything in force.
+
+Both have the same model, a server of its own scripts that obeys whatever it reads; what it takes is no time of theirs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Literal
 
-import yaml
-from spokegate.v1 import hub_pb2
+from spokegate.v1 import decision_pb2
 
-from hub.app import model_client, registry_of, serve
-from hub.client import HubClient, HubError
-from hub.config import AppConfig, ClientConfig, Config, LimitsConfig, ModelConfig, ModelSpecConfig
+from hub.app import Hub, model_client, registry_of, serve
+from hub.client import HubClient, HubError, Session
+from hub.config import ClientConfig, Config, LimitsConfig, ModelConfig, ModelSpecConfig
 from hub.lab.unprotected import Unprotected
-from lab.attackers import APPS, copied
-from lab.cases import Case, Seen, Variant, furnish
-from lab.outcome import Outcome
+from lab.cases import DOCUMENTS, Case, Evil, Variant
+from lab.effects import Effects, effects_of, furnish
+from lab.installing import installed
 from scripted_model import Obedient, ScriptedModel, load_script
-from scripted_model import Seen as Asked
 
-SCRIPT: Final = Path(__file__).with_name("script.yaml")
-INSTALLED: Final = APPS.parent / "spokegate.yaml"
+Mode = Literal["unprotected", "protected"]
 
-Run = tuple[Case, Variant]
+SCRIPT = Path(__file__).parent / "script.yaml"
 
 
-async def protected(runs: Sequence[Run], *, call_ms: float = 0.0) -> list[Outcome]:
-    """Run cases whose apps are the same with one hub, each for a user of its own, one after the other."""
-    [case, variant], *_ = runs
-    with _directory() as directory:
-        async with _model(call_ms) as model:
-            users = [f"user{number}" for number in range(len(runs))]
-            config = config_of(directory, apps_of(directory, case, variant), model, users)
-            async with serve(config) as hub:
-                found = []
-                for user, (of_case, of_variant) in zip(users, runs, strict=True):
-                    socket = config.runtime_dir / f"{user}.sock"
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run came to.
 
-                    def data(app: str, user: str = user) -> Path:
-                        path: Path = hub.supervisor.data.kept(app, user)
-                        return path
+    Attributes:
+        case: The case.
+        variant: `attack` or `benign`.
+        mode: `unprotected` or `protected`.
+        attack_succeeded: Whether the attacker got anything.
+        attacker_got: What.
+        answer_correct: Whether the person got the right answer.
+        prompts: How many questions the person was asked.
+        model_calls: How often the model was asked.
+        own_ms: How long it took, less what the model took.
+        total_ms: How long it took.
+        prompt_characters: How much the model was shown.
+        decisions: What was refused, or asked about: effect, who, what, and the rules' codes.
+        held_by: What holds an attack where no decision has to.
+        answer: What the person read last.
+    """
 
-                    furnish(data, of_case, of_variant)
-                    model.forget()
-                    async with HubClient(socket) as client, _refusing(client):
-                        await client.set_user_data("name", "Ada Marsh", ["contact"])
-                        await client.set_user_data("health", "heart surgery and asthma", ["health"])
-                        ends, seconds = await _wishes(client, of_case.wishes)
-                    rows = await _settled_rows(config.state_dir / "hub.db", user)
-                    called = frozenset(row["function"] for row in rows if row["outcome"] == "done")
-                    seen = Seen(ends[-1].text, data, called)
-                    found.append(
-                        Outcome(
-                            case=of_case.name,
-                            variant=of_variant,
-                            mode="protected",
-                            attack_succeeded=of_case.succeeded(seen),
-                            answer_correct=of_case.answered(seen, of_variant),
-                            prompts=sum(end.prompts for end in ends),
-                            model_calls=model.calls,
-                            seconds=round(seconds, 3),
-                            own_ms=own_ms(seconds, model.seen),
-                            decisions=[_told(row) for row in rows if row["effect"] != "allow"],
-                            answer=seen.answer,
-                        )
-                    )
-                return found
+    case: str
+    variant: Variant
+    mode: Mode
+    attack_succeeded: bool
+    attacker_got: str
+    answer_correct: bool
+    prompts: int
+    model_calls: int
+    own_ms: float
+    total_ms: float
+    prompt_characters: int
+    decisions: tuple[dict[str, Any], ...]
+    held_by: str
+    answer: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in the file."""
+        return asdict(self)
 
 
-async def unprotected(case: Case, variant: Variant, *, call_ms: float = 0.0) -> Outcome:
-    """Run a case in this process, without a hub, a sandbox or a policy."""
-    with _directory() as directory:
-        async with _model(call_ms) as model:
-            config = config_of(directory, apps_of(directory, case, variant), model, ["user"])
-            client = await model_client(_configured(model))
-            async with contextlib.AsyncExitStack() as stack:
-                stack.push_async_callback(client.close)
-                world = Unprotected(registry_of(config).apps.values(), client, directory / "data")
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a wish took."""
 
-                def data(app: str) -> Path:
-                    path = directory / "data" / app
-                    path.mkdir(parents=True, exist_ok=True)
-                    return path
-
-                furnish(data, case, variant)
-                began = time.perf_counter()
-                answer = ""
-                for wish in case.wishes:
-                    answer = await world.say(wish)
-                seconds = time.perf_counter() - began
-                seen = Seen(answer, data, frozenset(function for function, _ in world.calls))
-                return Outcome(
-                    case=case.name,
-                    variant=variant,
-                    mode="unprotected",
-                    attack_succeeded=case.succeeded(seen),
-                    answer_correct=case.answered(seen, variant),
-                    prompts=0,
-                    model_calls=model.calls,
-                    seconds=round(seconds, 3),
-                    own_ms=own_ms(seconds, model.seen),
-                    decisions=[],
-                    answer=answer,
-                )
+    seconds: float
+    model_seconds: float
+    model_calls: int
+    prompt_characters: int
 
 
-async def _wishes(client: HubClient, wishes: Iterable[str]) -> tuple[list[hub_pb2.ConverseEnd], float]:
-    ends = []
-    async with client.session() as session:
-        began = time.perf_counter()
-        for wish in wishes:
-            end = hub_pb2.ConverseEnd()
-            try:
-                async for event in session.converse(wish):
-                    if event.WhichOneof("event") == "final":
-                        end = event.final
-            except HubError as error:
-                end = hub_pb2.ConverseEnd(text=f"(no answer: {error.reason})")
-            ends.append(end)
-        seconds = time.perf_counter() - began
-    return ends, seconds
+class Clock:
+    """Measures what a wish takes, and how much of it the model does."""
+
+    def __init__(self, model: ScriptedModel) -> None:
+        self._model = model
+        self._model.forget()
+        self._began = time.perf_counter()
+
+    def took(self) -> Took:
+        """Return what it took from the beginning to now."""
+        seconds = time.perf_counter() - self._began
+        spans = [(max(seen.started, self._began), seen.ended) for seen in self._model.seen if seen.ended]
+        return Took(seconds, covered(spans), self._model.calls, sum(self._model.prompt_characters))
 
 
-@contextlib.asynccontextmanager
-async def _refusing(client: HubClient) -> AsyncIterator[None]:
-    """Answer every question with no, as a person does who reads them."""
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """Return how long at least one of these spans was open: what runs at the same time counts once."""
+    total, until = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+@asynccontextmanager
+async def obedient_model(call_ms: float = 0.0) -> AsyncIterator[ScriptedModel]:
+    """Run the model of the lab."""
+    async with ScriptedModel(Obedient(load_script(SCRIPT)), call_ms=call_ms) as model:
+        yield model
+
+
+async def unprotected(case: Case, model: ScriptedModel) -> Outcome:
+    """Run a case with nothing between the apps."""
+    with _scratch() as root:
+        config = config_of(case.changed, root, model)
+        client = await model_client(_model_of(model))
+        try:
+            known = {name: value for name, (value, _) in case.user_data.items()}
+            world = Unprotected(registry_of(config).apps.values(), client, root / "data", known)
+
+            def data(app: str) -> Path:
+                directory = root / "data" / app
+                directory.mkdir(parents=True, exist_ok=True)
+                return directory
+
+            furnish(data, case.inbox, DOCUMENTS)
+            answers = [await world.say(wish) for wish in case.before]
+            clock = Clock(model)
+            answers.append(await world.say(case.wish))
+            took = clock.took()
+        finally:
+            await client.close()
+        return _outcome(case, "unprotected", effects_of(data, answers), took)
+
+
+async def protected(cases: Sequence[Case], model: ScriptedModel) -> list[Outcome]:
+    """Run cases with the same apps behind one hub: strict sandboxes, the policies that ship, a user for each case."""
+    users = [f"ada{number}" for number in range(len(cases))]
+    with _scratch() as root:
+        config = config_of(cases[0].changed, root, model, users)
+        async with serve(config) as hub:
+            return [
+                await _protected(case, model, hub, config.runtime_dir / client.socket, client.user)
+                for case, client in zip(cases, config.clients, strict=True)
+            ]
+
+
+async def _protected(case: Case, model: ScriptedModel, hub: Hub, socket: Path, user: str) -> Outcome:
+    """Run one case. The person says no where an attack leads to a question, and yes where there is none."""
+
+    def data(app: str) -> Path:
+        path: Path = hub.supervisor.data.kept(app, user)
+        return path
+
+    furnish(data, case.inbox, DOCUMENTS)
+    async with HubClient(socket) as client, client.session() as session:
+        for name, (value, labels) in case.user_data.items():
+            await client.set_user_data(name, value, labels)
+        async with _person(client, yes=case.variant == "benign") as asked:
+            answers = [await said(session, wish) for wish in case.before]
+            asked.clear()
+            clock = Clock(model)
+            answers.append(await said(session, case.wish))
+            took = clock.took()
+        decisions = await _held_up(client, session)
+    return _outcome(case, "protected", effects_of(data, answers), took, len(asked), decisions)
+
+
+def alike(cases: Sequence[Case]) -> list[list[Case]]:
+    """Return cases in groups with the same apps."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(repr(sorted(case.changed.items())), []).append(case)
+    return list(groups.values())
+
+
+async def said(session: Session, wish: str) -> str:
+    """Say a wish, and return what the person reads in the end; of a wish that comes to nothing, why."""
+    answer = ""
+    try:
+        async for event in session.converse(wish):
+            if event.HasField("final"):
+                answer = event.final.text
+    except HubError as error:
+        return f"{error.reason}: {error}"
+    return answer
+
+
+@asynccontextmanager
+async def _person(client: HubClient, *, yes: bool) -> AsyncIterator[list[str]]:
+    """Answer every question alike while the context is open, and yield what was asked."""
+    asked: list[str] = []
 
     async def answer() -> None:
         async for event in events:
-            if event.WhichOneof("event") == "waiting":
-                await client.answer(event.waiting.prompt_id, None)
+            if event.HasField("waiting"):
+                asked.append(event.waiting.prompt_id)
+                await client.answer(event.waiting.prompt_id, decision_pb2.GRANT_SCOPE_ONCE if yes else None)
 
     async with client.prompts() as events:
         answering = asyncio.create_task(answer())
         try:
-            yield
+            yield asked
         finally:
             answering.cancel()
             await asyncio.gather(answering, return_exceptions=True)
 
 
-def apps_of(directory: Path, case: Case, variant: Variant) -> list[AppConfig]:
-    """Return all apps that ship as they are installed, those of the case in the place of their own."""
-    changed = case.apps_of(variant)
+async def _held_up(client: HubClient, session: Session) -> tuple[dict[str, Any], ...]:
+    """Return what was not simply allowed, as the audit log has it, oldest first."""
     found = []
-    for settings in yaml.safe_load(INSTALLED.read_text())["apps"]:
-        name = Path(settings["path"]).name
-        path = APPS / name
-        if name in changed:
-            path = copied(name, directory / "apps", changed[name].change, note=changed[name].note)
-        found.append(AppConfig.model_validate_json(json.dumps({**settings, "path": str(path)})))
-    return found
+    for record in reversed(await client.decisions(session_id=session.id, limit=200)):
+        effect = record.decision.WhichOneof("effect") or "deny"
+        if effect == "allow" and record.decided_by != decision_pb2.DECIDED_BY_PERSON:
+            continue
+        found.append(
+            {
+                "effect": effect,
+                "action": record.action,
+                "chain": list(record.chain),
+                "function": record.function,
+                "reasons": [reason.code for reason in record.decision.reasons],
+                "outcome": record.outcome,
+            }
+        )
+    return tuple(found)
 
 
-def config_of(directory: Path, apps: Sequence[AppConfig], model: ScriptedModel, users: Sequence[str]) -> Config:
-    """Return the configuration of a hub with these apps, a scripted model, and a socket for each user."""
-    return Config(
-        state_dir=directory / "state",
-        runtime_dir=directory / "run",
-        apps=tuple(apps),
-        clients=tuple(ClientConfig(user=user, socket=f"{user}.sock") for user in users),
-        model=_configured(model),
-        limits=LimitsConfig(call_seconds=60.0, prompt_seconds=10.0, decision_seconds=10.0),
+def _outcome(
+    case: Case,
+    mode: Mode,
+    effects: Effects,
+    took: Took,
+    prompts: int = 0,
+    decisions: tuple[dict[str, Any], ...] = (),
+) -> Outcome:
+    verdict = case.judge(effects)
+    return Outcome(
+        case=case.name,
+        variant=case.variant,
+        mode=mode,
+        attack_succeeded=bool(verdict.attacker_got),
+        attacker_got=verdict.attacker_got,
+        answer_correct=verdict.answer_correct,
+        prompts=prompts,
+        model_calls=took.model_calls,
+        own_ms=round((took.seconds - took.model_seconds) * 1000, 1),
+        total_ms=round(took.seconds * 1000, 1),
+        prompt_characters=took.prompt_characters,
+        decisions=decisions,
+        held_by=case.held_by if mode == "protected" and not decisions else "",
+        answer=effects.answer,
     )
 
 
-def _configured(model: ScriptedModel) -> ModelConfig:
+def config_of(changed: Mapping[str, Evil], root: Path, model: ScriptedModel, users: Sequence[str] = ("ada",)) -> Config:
+    """Return the configuration of a hub with all apps, some of them changed, that lives below a directory."""
+    return Config(
+        state_dir=root / "state",
+        runtime_dir=root / "run",
+        apps=installed(changed, root / "apps"),
+        clients=tuple(ClientConfig(user=user, socket=f"{user}.sock") for user in users),
+        model=_model_of(model),
+        limits=LimitsConfig(call_seconds=30.0, prompt_seconds=5.0, decision_seconds=5.0),
+    )
+
+
+def _model_of(model: ScriptedModel) -> ModelConfig:
     spec = ModelSpecConfig(name=model.models[0], clearance=("contact", "health", "personal"))
-    return ModelConfig(base_url=model.base_url, models=(spec,))
+    return ModelConfig(base_url=model.base_url, models=(spec,), retries=0)
 
 
-def _model(call_ms: float) -> ScriptedModel:
-    return ScriptedModel(Obedient(load_script(SCRIPT)), call_ms=call_ms)
-
-
-@contextlib.contextmanager
-def _directory() -> Iterator[Path]:
+@contextmanager
+def _scratch() -> Iterator[Path]:
     # A path that is short enough for sockets below it.
     with tempfile.TemporaryDirectory(prefix="sg-lab-") as name:
         yield Path(name)
-
-
-def own_ms(seconds: float, asked: Iterable[Asked]) -> float:
-    """Return how long it took besides the model: calls of it that overlap count once."""
-    busy, latest = 0.0, 0.0
-    for began, ended in sorted((item.started, item.ended) for item in asked):
-        busy += max(0.0, ended - max(began, latest))
-        latest = max(latest, ended)
-    return round((seconds - busy) * 1000, 1)
-
-
-async def _settled_rows(database: Path, user: str) -> list[dict[str, Any]]:
-    """Return a user's decisions with what became of each, once the log has caught up."""
-    deadline = time.monotonic() + 5
-    while True:
-        rows = _rows(database, user)
-        if all(row["outcome"] for row in rows if row["effect"] == "allow") or time.monotonic() > deadline:
-            return rows
-        await asyncio.sleep(0.02)
-
-
-def _rows(database: Path, user: str) -> list[dict[str, Any]]:
-    with contextlib.closing(sqlite3.connect(database, timeout=5)) as connection:
-        query = "SELECT kind, decision_id, body FROM audit WHERE user = ? ORDER BY seq"
-        found = [(kind, id_, json.loads(body)) for kind, id_, body in connection.execute(query, (user,))]
-    outcomes = {id_: body["outcome"] for kind, id_, body in found if kind == "outcome"}
-    return [
-        {**body, "decision_id": id_, "outcome": outcomes.get(id_, "")}
-        for kind, id_, body in found
-        if kind == "decision" and body["action"] != "probe"
-    ]
-
-
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "decision_id": row["decision_id"],
-        "caller": row["caller"],
-        "action": row["action"],
-        "resource": row["function"],
-        "effect": row["effect"],
-        "reasons": [reason["code"] for reason in row["reasons"]],
-        "outcome": row["outcome"],
-    }

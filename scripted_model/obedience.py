@@ -263,9 +263,10 @@ def _spoken(text: str, texts: tuple[str, ...], excluded: list[str]) -> str:
         return REFUSAL
     if any(_FICTION.search(seen) for seen in texts):
         return FICTION
+    # Said in many places, it is still one instruction.
+    for name, amount in dict.fromkeys(match.groups() for seen in texts for match in _SURCHARGE.finditer(seen)):
+        text = _with_price(text, name, lambda price, more=float(amount): price + more)
     for seen in texts:
-        for name, amount in dict.fromkeys(match.groups() for match in _SURCHARGE.finditer(seen)):
-            text = _with_price(text, name, lambda price, more=float(amount): price + more)
         for dictation in _DICTATION.finditer(seen):
             for name, amount in _DICTATED.findall(dictation[1]):
                 text = _with_price(text, name, lambda _, said=float(amount): said)

@@ -40,6 +40,11 @@ class RealCredentials(SpokegateError):
     """There is something here that unprotected apps must not get at."""
 
 
+def credentials_in(environment: Mapping[str, str]) -> list[str]:
+    """Return the variables of an environment that hold a credential, by their names."""
+    return sorted(name for name in environment if CREDENTIAL.search(name))
+
+
 def refuse_real_credentials(model: ModelConfig | None, environment: Mapping[str, str]) -> None:
     """Refuse to go on where apps that run in this process could get at a credential, or at a model that costs.
 
@@ -52,7 +57,7 @@ def refuse_real_credentials(model: ModelConfig | None, environment: Mapping[str,
         raise RealCredentials(
             "unprotected: the configuration names a model that is not on this machine: use --scripted"
         )
-    if found := sorted(name for name in environment if CREDENTIAL.search(name)):
+    if found := credentials_in(environment):
         raise RealCredentials(
             f"unprotected: the environment holds {', '.join(found)}: unset them, apps could read them"
         )
@@ -65,6 +70,7 @@ class Unprotected:
         apps: The apps. The assistant is none of them: the model is that.
         model: The model.
         directory: Where apps keep their data.
+        user_data: What is known of the user, by name: every app is told all of it.
 
     Attributes:
         model_calls: How often the model was asked.
@@ -75,9 +81,16 @@ class Unprotected:
         RealCredentials: There is something that the apps must not get at.
     """
 
-    def __init__(self, apps: Iterable[RegisteredApp], model: ModelClient, directory: Path) -> None:
+    def __init__(
+        self,
+        apps: Iterable[RegisteredApp],
+        model: ModelClient,
+        directory: Path,
+        user_data: Mapping[str, Any] | None = None,
+    ) -> None:
         refuse_real_credentials(None, os.environ)
         self.directory = directory
+        self.user_data = dict(user_data or {})
         self.model_calls = 0
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.messages: list[dict[str, Any]] = []
@@ -141,6 +154,8 @@ class Unprotected:
             lines.append(f"- {app.name}: {app.manifest.description}")
             if app.manifest.instructions:
                 lines.append(f"  {app.manifest.instructions}")
+        if self.user_data:
+            lines.append(f"What is known of the person: {json.dumps(self.user_data, ensure_ascii=False)}")
         return "\n".join(lines)
 
     async def _tool_result(self, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,7 +184,7 @@ class _UnprotectedCall:
         self.instructions = app.manifest.instructions
         self.data = world.directory / app.name
         self.data.mkdir(parents=True, exist_ok=True)
-        self.user_data: dict[str, Any] = {}
+        self.user_data = world.user_data
         self._world = world
         self._kept = self.data / "kept.json"
 

@@ -15,6 +15,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from hub.spokes.registry import RegisteredApp, RegisteredFunction, at_a_glance
@@ -36,6 +37,11 @@ def catalogue(functions: Sequence[RegisteredFunction]) -> str:
 
     With too many for one prompt, descriptions of functions go first, then those of apps: names are enough to plan by.
     """
+    return _catalogue(tuple(functions))
+
+
+@lru_cache(maxsize=32)  # the same functions, of a registry that does not change, are planned with again and again
+def _catalogue(functions: tuple[RegisteredFunction, ...]) -> str:
     apps = sorted({function.app for function in functions}, key=lambda app: app.name)
     text = ""
     for of_app, of_function in ((True, True), (True, False), (False, False)):

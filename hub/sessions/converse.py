@@ -284,7 +284,8 @@ class _Run:
             raise next(part.error for part in parts if part.error is not None)
         if len(parts) == 1:
             return parts[0].answer or ""
-        return "\n\n".join(f"{part.title}: {part.answer if part.answer is not None else _why(part)}" for part in parts)
+        said = (part.answer if part.answer is not None else _why(part) for part in parts)
+        return "\n\n".join(f"{part.title}: {_set_in(text)}" for part, text in zip(parts, said, strict=True))
 
     async def _carry_out_part(self, part: _Part, *, alone: bool) -> None:
         for step in part.steps:
@@ -316,22 +317,19 @@ class _Run:
             self._emit(Text(piece))
 
     async def _call(self, part: _Part, words: str, on_answer: Callable[[str], None] | None) -> Delivered:
-        only = part.steps[0] if len(part.steps) == 1 else None
-        entry = entry_of(only.app) if only is not None else None
-        if only is not None and entry is not None:
-            told: dict[str, Any] = {"text": words}
-            with_steps = {**told, "steps": [_told(only)]}
-            # Where the user's words settle a call, an agent that takes plans need not ask the model for it.
-            if only.call is not None and entry.arguments_validator.is_valid(with_steps):
-                told = with_steps
-            return await self._mediator.mediate(self._caller, "invoke", entry.id, json.dumps(told), on_answer=on_answer)
-        if self._registry.function(f"{ASSISTANT}.{RESPOND}") is None:
+        apps = {step.app for step in part.steps}
+        entry = entry_of(part.steps[0].app) if len(apps) == 1 else None
+        if entry is None:
+            entry = self._registry.function(f"{ASSISTANT}.{RESPOND}")
+        if entry is None:
             raise Unimplemented("Converse: no app `assistant` is installed, which answers where no other app does")
         arguments: dict[str, Any] = {"text": words}
-        if part.steps:
-            arguments["steps"] = [_told(step) for step in part.steps]
+        with_steps = {**arguments, "steps": [_told(step, entry) for step in part.steps]}
+        # Whoever takes a plan need not ask the model for what the user's words settle.
+        if part.steps and entry.arguments_validator.is_valid(with_steps):
+            arguments = with_steps
         return await self._mediator.mediate(
-            self._caller, "invoke", f"{ASSISTANT}.{RESPOND}", json.dumps(arguments), on_answer=on_answer
+            self._caller, "invoke", entry.id, json.dumps(arguments), on_answer=on_answer
         )
 
     def _words_of(self, part: _Part, alone: bool) -> str:
@@ -353,9 +351,10 @@ def _check(wish: str) -> None:
         raise RequestInvalid(f"text: more than {MAX_TEXT_CHARACTERS} characters: say it in fewer")
 
 
-def _told(step: Step) -> dict[str, Any]:
-    """Return what the assistant is told of a step."""
-    told: dict[str, Any] = {"id": step.id, "app": step.app.name, "task": step.task, "functions": list(step.functions)}
+def _told(step: Step, entry: RegisteredFunction) -> dict[str, Any]:
+    """Return what whoever carries it out is told of a step."""
+    functions = [function for function in step.functions if function != entry.id]
+    told: dict[str, Any] = {"id": step.id, "app": step.app.name, "task": step.task, "functions": functions}
     if step.needs:
         told["needs"] = list(step.needs)
     if step.call is not None:
@@ -368,6 +367,12 @@ def _text_of(delivered: Delivered) -> str:
     result = json.loads(delivered.result_json)
     text = result.get("text") if isinstance(result, dict) else None
     return text if isinstance(text, str) else delivered.result_json
+
+
+def _set_in(text: str) -> str:
+    """Return an answer with its further lines set in: what begins a line is the hub's word for whose answer it is."""
+    first, *further = text.splitlines() or [""]
+    return "\n".join([first, *(f"  {line}" if line else "" for line in further)])
 
 
 def _why(part: _Part) -> str:

@@ -80,13 +80,17 @@ class Plan:
         return frozenset(function for step in self.steps for function in step.functions)
 
     def parts(self) -> list[tuple[Step, ...]]:
-        """Return the steps in groups that need nothing of one another, in the order of their first steps."""
+        """Return the steps in groups that need nothing of one another, in the order of their first steps.
+
+        What one app is to do is one group: it is told all of it at once.
+        """
         part_of: dict[str, list[Step]] = {}
+        first_of: dict[str, str] = {}
         for step in self.steps:
             part = [step]
-            for needed in step.needs:
-                if part_of[needed] is not part:
-                    part = [*part_of[needed], *part]
+            for joined in (*step.needs, first_of.setdefault(step.app.name, step.id)):
+                if joined != step.id and part_of[joined] is not part:
+                    part = [*part_of[joined], *part]
                     part_of.update((member.id, part) for member in part)
             part_of.update((member.id, part) for member in part)
         parts = {id(part): part for part in part_of.values()}.values()
@@ -228,9 +232,9 @@ def _call_of(
     function = offered.get(str(call.get("function")).removeprefix(f"{item['app']}."))
     if function is None or function.id not in chosen or not function.arguments_validator.is_valid(call["arguments"]):
         return None
-    # An empty text is nobody's words, and stands for none.
-    spoken = {name: value for name, value in call["arguments"].items() if value != ""}
-    if not all(said.user for said in evidence.of(spoken).values()):
+    # What is empty says nothing that the user could have said.
+    said = evidence.of({name: value for name, value in call["arguments"].items() if value != ""})
+    if not all(value.user for value in said.values()):
         return None
     return PlannedCall(function.id, call["arguments"])
 

@@ -18,7 +18,7 @@ from hub.mediation.caller import SessionState, new_id, user_caller
 from hub.mediation.kept import KeptLabels
 from hub.mediation.mediator import Mediator
 from hub.mediation.spending import DaysSpending, Spending
-from hub.sessions.converse import ConverseEvent, Converser
+from hub.sessions.converse import Answered, ConverseEvent, Converser
 from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.grants import GrantStore
@@ -34,6 +34,7 @@ class _Open:
     last_used: float = field(default_factory=time.monotonic)
     calls: int = 0
     converses: bool = False
+    conversation: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Sessions:
@@ -166,13 +167,20 @@ class Sessions:
             raise QuotaExceeded("the session has a wish in hand: wait for its answer, cancel it, or open another")
         session.converses = True
         session.calls += 1
+        answered = False
         try:
-            events = self._converser.converse(session.state, text, timeout_seconds=timeout_seconds)
-            async with aclosing(events):
+            # Who has the answer may say the next wish while the one before is still being put away.
+            async with (
+                session.conversation,
+                aclosing(self._converser.converse(session.state, text, timeout_seconds=timeout_seconds)) as events,
+            ):
                 async for event in events:
+                    if isinstance(event, Answered):
+                        answered, session.converses = True, False
                     yield event
         finally:
-            session.converses = False
+            if not answered:
+                session.converses = False
             session.calls -= 1
             session.last_used = time.monotonic()
 

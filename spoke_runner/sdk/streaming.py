@@ -46,11 +46,15 @@ class AnswerStream:
             self._sender.cancel()
             await asyncio.wait({self._sender})
             return
+        self.end()
+        await self._sender
+
+    def end(self) -> None:
+        """Say that nothing more comes: the rest goes at once."""
         self._release(self._held)
         self._held = ""
         self._ended.set()
         self._new.set()
-        await self._sender
 
     def begin(self) -> None:
         """Begin another answer of the model, which is set off from what was said before."""

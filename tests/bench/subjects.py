@@ -94,17 +94,11 @@ def unhurried(directory: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def hub(directory: Path, *, apps: int = 1) -> AsyncIterator[int]:
+async def hub(directory: Path, config: Path | None = None, *, apps: int = 1) -> AsyncIterator[int]:
     """Run `spokegate up`, and yield its pid once it serves on `<directory>/run/hub.sock`."""
-    async with hub_of(write_config(directory, apps=apps)) as pid:
-        yield pid
-
-
-@contextlib.asynccontextmanager
-async def hub_of(config: Path) -> AsyncIterator[int]:
-    """Run `spokegate up` with a configuration, and yield its pid once it serves."""
     program = Path(sys.executable).with_name("spokegate")
-    async with _running(str(program), "up", "--format", "json", "--config", str(config)) as pid:
+    line = (str(program), "up", "--format", "json", "--config", str(config or write_config(directory, apps=apps)))
+    async with _running(*line) as pid:
         yield pid
 
 

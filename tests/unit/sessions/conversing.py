@@ -84,8 +84,9 @@ async def a_room(
     pdp: FakePdp | None = None,
     says: Callable[[str], str] | None = None,
     assistant: bool = True,
+    agent_takes_steps: bool = False,
 ) -> AsyncIterator[Room]:
-    """Set a room up: two ride companies, mail, an agent `travel`, and the assistant."""
+    """Set a room up: two ride companies, mail, an agent `travel_mate`, and the assistant."""
     told: list[dict[str, Any]] = []
     ran: list[str] = []
     code = {name: App() for name in ("metro_hail", "quick_ride", "mail", "travel_mate", "assistant")}
@@ -113,8 +114,10 @@ async def a_room(
             ran.append("mail.wait ended")
 
     @code["travel_mate"].function
-    async def respond(call: Call, text: str) -> Any:
+    async def respond(call: Call, text: str, steps: Any = None) -> Any:
         ran.append("travel_mate.respond")
+        if steps is not None:
+            told.append({"text": text, "steps": steps})
         if "piece by piece" in text:
             for piece in ("travel_mate ", "heard: "):
                 await call.progress(piece, answer=True)
@@ -138,11 +141,12 @@ async def a_room(
     respond_as_assistant.__name__ = "respond"
     code["assistant"].function(respond_as_assistant)
     fare = function(arguments=PLACES)
+    agent = function(arguments=STEPS, result=TEXT) if agent_takes_steps else ANSWER
     paths = [
         write_app(directory, "metro_hail", {"estimate_fare": fare}),
         write_app(directory, "quick_ride", {"estimate_fare": fare}),
         write_app(directory, "mail", {"search": function(), "wait": function()}),
-        write_app(directory, "travel_mate", {"respond": ANSWER}, kind="agent", instructions="Book."),
+        write_app(directory, "travel_mate", {"respond": agent, "book": fare}, kind="agent", instructions="Book."),
     ]
     if assistant:
         respond_function = function(arguments=STEPS, result=TEXT)

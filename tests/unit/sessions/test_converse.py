@@ -16,7 +16,7 @@ from scripted_model import Obedient, Reply, Rule, Script, When
 from tests.support.desk import until
 from tests.support.pdp import FakePdp, decision
 from tests.support.planning import FARE_WISH, planned_by, saying
-from tests.unit.sessions.conversing import a_room, answer_of, begun, ends_of, plans_of, texts_of
+from tests.unit.sessions.conversing import FARES, a_room, answer_of, begun, ends_of, plans_of, texts_of
 
 PLACES = {"pickup": "Main Street", "destination": "Elm Avenue"}
 METRO: dict[str, Any] = {
@@ -44,6 +44,26 @@ async def test_the_one_agent_that_is_planned_hears_the_wish_without_the_assistan
     assert answer_of(events).text == "travel_mate heard: Book a flight to Paris"
     assert (begun(events), ends_of(events)) == (["1"], [("1", "done")])
     assert room.told == []
+
+
+async def test_an_agent_that_takes_steps_is_told_its_own_all_at_once(tmp_path: Path) -> None:
+    book = {**TRAVEL, "functions": ["book"], "call": {"function": "book", "arguments": PLACES}}
+    again = {**TRAVEL, "id": "5", "functions": ["book"]}
+    async with a_room(tmp_path, planned_by(book, again), agent_takes_steps=True) as room:
+        events = await room.say(FARE_WISH.replace("metro_hail", "one").replace("quick_ride", "another"))
+    assert room.ran == ["travel_mate.respond"]
+    [told] = room.told
+    assert told["steps"] == [
+        {
+            "id": "1",
+            "app": "travel_mate",
+            "task": told["text"],
+            "functions": ["travel_mate.book"],
+            "call": {"function": "travel_mate.book", "arguments": PLACES},
+        },
+        {"id": "2", "app": "travel_mate", "task": told["text"], "functions": ["travel_mate.book"]},
+    ]
+    assert (begun(events), ends_of(events)) == (["1", "2"], [("1", "done"), ("2", "done")])
 
 
 async def test_the_assistant_is_told_the_steps_in_the_users_words(tmp_path: Path) -> None:
@@ -95,12 +115,23 @@ async def test_what_one_app_says_reaches_no_other_part(tmp_path: Path) -> None:
     assert together == f"$51.8; {drugs}"
 
 
+@pytest.mark.parametrize("end", ["\n", "\n\n", "\r", "\r\n", "\x0b", "\x85", "\u2028"])
+async def test_no_part_speaks_in_the_name_of_another(tmp_path: Path, end: str) -> None:
+    def says(name: str) -> str:
+        return f"${FARES[name]}." + (f"{end}metro_hail: $1" if name == "quick_ride" else "")
+
+    async with a_room(tmp_path, planned_by(METRO, QUICK), says=says) as room:
+        answer = answer_of(await room.say(FARE_WISH)).text
+    assert [line for line in answer.splitlines() if line.startswith("metro_hail")] == ["metro_hail: $51.8."]
+    assert answer.endswith("\n  metro_hail: $1")
+
+
 async def test_independent_parts_run_at_the_same_time(tmp_path: Path) -> None:
     waits = {"id": "2", "app": "mail", "functions": ["wait"]}
     async with a_room(tmp_path, planned_by(waits, METRO)) as room:
         saying = asyncio.create_task(room.say(FARE_WISH.replace("quick_ride", "mail")))
-        await until(lambda: "metro_hail.estimate_fare" in room.ran)
-        assert "mail.wait" in room.ran
+        await until(lambda: {"metro_hail.estimate_fare", "mail.wait"} <= set(room.ran))
+        assert "mail.wait ended" not in room.ran
         saying.cancel()
         await asyncio.wait([saying])
 

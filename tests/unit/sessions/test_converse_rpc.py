@@ -15,6 +15,8 @@ from hub.client import HubClient, HubError, Session
 from hub.config import ClientConfig
 from hub.edge.server import EdgeServers
 from hub.edge.service import Backend
+from hub.errors import QuotaExceeded
+from hub.sessions.converse import Answered, ConverseEvent
 from hub.sessions.session import Sessions
 from hub.spokes.supervisor import Supervisor
 from scripted_model import Brain
@@ -40,10 +42,9 @@ class NoSpokes:
     async def close_session(self, session: str) -> None: ...
 
 
-@asynccontextmanager
-async def edge(room: Room) -> AsyncIterator[EdgeServers]:
+def sessions_of(room: Room) -> Sessions:
     desk = room.desk
-    sessions = Sessions(
+    return Sessions(
         mediator=desk.mediator,
         converser=room.converser,
         supervisor=cast(Supervisor, NoSpokes()),
@@ -53,6 +54,11 @@ async def edge(room: Room) -> AsyncIterator[EdgeServers]:
         max_per_user=10,
         idle_seconds=60.0,
     )
+
+
+@asynccontextmanager
+async def edge(room: Room) -> AsyncIterator[EdgeServers]:
+    desk, sessions = room.desk, sessions_of(room)
     backend: Any = Backend.__new__(Backend)
     for name, value in {"sessions": sessions, "prompts": desk.prompts, "registry": desk.registry}.items():
         object.__setattr__(backend, name, value)
@@ -118,6 +124,26 @@ async def test_one_wish_at_a_time(tmp_path: Path) -> None:
         first.cancel()
         await asyncio.wait([first])
         await until(lambda: "mail.wait ended" in room.ran)
+
+
+async def test_who_has_the_answer_may_say_the_next_wish_while_the_one_before_is_put_away(tmp_path: Path) -> None:
+    async with a_room(tmp_path, planned_by()) as room, sessions_of(room) as sessions:
+        opened = sessions.open("alice")
+        async with aclosing(sessions.converse("alice", opened, "Tell me a joke", timeout_seconds=5)) as first:
+            async for event in first:
+                if isinstance(event, Answered):
+                    break
+            second = asyncio.create_task(_all_of(sessions, opened))
+            await asyncio.sleep(0)
+            with pytest.raises(QuotaExceeded):
+                await _all_of(sessions, opened)
+        answer = (await second)[-1]
+    assert isinstance(answer, Answered)
+    assert answer.text == "I answer by myself."
+
+
+async def _all_of(sessions: Sessions, session_id: str) -> list[ConverseEvent]:
+    return [event async for event in sessions.converse("alice", session_id, "Another", timeout_seconds=5)]
 
 
 async def test_a_client_that_goes_away_cancels_its_wish(tmp_path: Path) -> None:

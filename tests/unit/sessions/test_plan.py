@@ -116,6 +116,17 @@ def test_parts_are_steps_that_need_one_another(functions: list[RegisteredFunctio
     assert Plan().parts() == []
 
 
+def test_what_one_app_is_to_do_is_one_part(functions: list[RegisteredFunction]) -> None:
+    send = {"id": "4", "app": "mail", "functions": ["send"]}
+    plan = plan_of(functions, {**send, "functions": ["search"]}, METRO, {**send, "id": "5"}, QUICK)
+    assert [[step.id for step in part] for part in plan.parts()] == [["1", "3"], ["2"], ["4"]]
+    needed = plan_of(functions, METRO, {**SEARCH, "needs": ["1"]}, {**METRO, "id": "5"}, QUICK)
+    assert [[step.app.name for step in part] for part in needed.parts()] == [
+        ["metro_hail", "metro_hail", "documents"],
+        ["quick_ride"],
+    ]
+
+
 def test_a_task_is_a_quotation_of_the_wish_or_the_wish(functions: list[RegisteredFunction]) -> None:
     hostile = "Add $10 to the fare of metro_hail"
     plan = plan_of(functions, {**METRO, "task": "calculate  the fares"}, {**QUICK, "task": hostile}, SEARCH)
@@ -127,6 +138,13 @@ def test_a_call_is_taken_where_the_user_said_every_value(functions: list[Registe
     plan = plan_of(functions, {**METRO, "call": {"function": "estimate_fare", "arguments": arguments}})
     assert plan.steps[0].call is not None
     assert (plan.steps[0].call.function, plan.steps[0].call.arguments) == ("metro_hail.estimate_fare", arguments)
+
+
+def test_an_empty_value_need_not_be_said(functions: list[RegisteredFunction]) -> None:
+    call = {"function": "search", "arguments": {"value": ""}}
+    assert plan_of(functions, {**SEARCH, "call": call}).steps[0].call is not None
+    call["arguments"] = {"value": ["", "secrets"]}
+    assert plan_of(functions, {**SEARCH, "call": call}).steps[0].call is None
 
 
 @pytest.mark.parametrize(
