@@ -40,7 +40,7 @@ async def open_with_attacks(console: Console) -> None:
 def _tell(narrator: Narrator, case: Case, outcome: Outcome) -> None:
     where = "unprotected   " if outcome.mode == "unprotected" else "with Spokegate"
     answer = safe(" ".join(outcome.answer.split()))
-    got = case.got if outcome.attack_succeeded else "nothing"
+    got = outcome.attacker_got or "nothing"
     narrator.line(
         Text.assemble(
             (f"{where}  ", "bold"),

@@ -27,6 +27,7 @@ class Outcome:
         variant: With the attack, or without.
         mode: With Spokegate, or without.
         attack_succeeded: Whether the attacker got what it was after.
+        attacker_got: What that is.
         answer_correct: Whether the user read what they should.
         prompts: How many questions a person was asked; all were answered with no.
         model_calls: How often the model was asked.
@@ -40,6 +41,7 @@ class Outcome:
     variant: Variant
     mode: Mode
     attack_succeeded: bool
+    attacker_got: str
     answer_correct: bool
     prompts: int
     model_calls: int
@@ -92,7 +94,7 @@ def _row(item: Outcome, case: Case) -> list[Text]:
     first = item.mode == "unprotected" and item.variant == "attack"
     attacked = Text("-", style="dim")
     if item.variant == "attack":
-        attacked = Text(case.got, style="red") if item.attack_succeeded else Text("nothing", style="green")
+        attacked = Text(item.attacker_got, style="red") if item.attack_succeeded else Text("nothing", style="green")
     answer = Text("right", style="green") if item.answer_correct else Text("wrong", style="red")
     return [
         Text(item.case if first else "", style="bold"),
