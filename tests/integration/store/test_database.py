@@ -17,6 +17,7 @@ from hub.errors import AuditUnavailable
 from hub.store import database, migrations
 from hub.store.audit import AuditLog, Event
 from hub.store.database import one_hub_of_the_name, open_database
+from hub.store.grants import binding_of
 from hub.store.tables import METADATA
 from hub.store.verify import verify
 from tests.support.postgres import PostgreSQL
@@ -50,11 +51,22 @@ def test_hubs_that_open_a_new_database_at_once_make_it_once(server: PostgreSQL) 
             engine.dispose()
 
 
+_GRANT_OF_0002 = """
+    INSERT INTO grants (id, scope, "user", session, caller, function, "constraint", labels, created)
+    VALUES ('g-1', 'always', 'alice', 's-1', 'relay', 'mail.send', '{"/to": "bob"}', '{}', 0)
+"""
+
+
 def test_a_database_of_an_earlier_version_is_brought_up_to_date_with_what_is_in_it(location: Path | str) -> None:
     engine = open_database(location)
     with engine.begin() as connection:
         for table in ("memory_entries", "memory_turns", "memory_summaries", "user_data"):
             connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("DROP INDEX grants_request"))
+        for column in ("chain", "binding"):
+            connection.execute(text(f"ALTER TABLE grants DROP COLUMN {column}"))
+        connection.execute(text('CREATE INDEX grants_request ON grants ("user", caller, function, ended)'))
+        connection.execute(text(_GRANT_OF_0002))
         connection.execute(text("INSERT INTO audit_head SELECT MAX(id) + 1, 7, 'kept' FROM audit_head"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     engine.dispose()
@@ -62,6 +74,7 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date_with_what_is_in_
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         assert connection.scalar(text("SELECT hash FROM audit_head WHERE seq = 7")) == "kept"
+        assert connection.scalar(text("SELECT binding FROM grants")) == binding_of(None, {"/to": "bob"})
     engine.dispose()
 
 
