@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from spokegate.v1 import decision_pb2
 
-from hub.cli import asking, output
+from hub.cli import asking, lines, output
 from hub.client import HubError
 from hub.mediation.consent import Prompts, Yes
 from hub.store.grants import Grant, GrantStore
@@ -81,7 +81,9 @@ async def terminal(monkeypatch: pytest.MonkeyPatch, *, is_one: bool) -> AsyncIte
         if not is_one:
             monkeypatch.setattr(stdin, "isatty", lambda: False)
         monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdout", shown)  # where a line is asked for
         monkeypatch.setattr(asking, "out", Console(file=shown, width=80, highlight=False))
+        monkeypatch.setattr(lines, "out", asking.out)
         try:
             yield lambda keys: os.write(keyboard, keys.encode()), shown.getvalue
         finally:
