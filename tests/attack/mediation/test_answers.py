@@ -82,8 +82,9 @@ async def terminal(monkeypatch: pytest.MonkeyPatch, *, is_one: bool) -> AsyncIte
             monkeypatch.setattr(stdin, "isatty", lambda: False)
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "stdout", shown)  # where a line is asked for
-        monkeypatch.setattr(asking, "out", Console(file=shown, width=80, highlight=False))
-        monkeypatch.setattr(lines, "out", asking.out)
+        out = Console(file=shown, width=80, highlight=False)
+        for module in (asking, lines):
+            monkeypatch.setattr(module, "out", out)
         try:
             yield lambda keys: os.write(keyboard, keys.encode()), shown.getvalue
         finally:
