@@ -190,6 +190,7 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             registry=registry,
             planner=Planner(MediatedModel(mediator)),
             earlier=EarlierWords(mediator),
+            supervisor=supervisor,
         )
         sessions = await stack.enter_async_context(
             Sessions(

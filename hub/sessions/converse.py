@@ -16,6 +16,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from hub.errors import (
     Unimplemented,
     public_message,
 )
+from hub.mediation.asks import SpokeConnects
 from hub.mediation.call import Delivered
 from hub.mediation.caller import SessionState, planner_caller, user_caller
 from hub.mediation.labels import NONE, Labels
@@ -40,7 +42,8 @@ from hub.sessions.earlier import EarlierWords
 from hub.sessions.plan import Plan, Step, entry_of
 from hub.sessions.planner import Planner
 from hub.spokes.kinds import MAX_TEXT_CHARACTERS, RESPOND
-from hub.spokes.registry import RegisteredFunction, Registry
+from hub.spokes.registry import RegisteredApp, RegisteredFunction, Registry
+from hub.spokes.supervisor import Supervisor
 
 ASSISTANT = "assistant"
 
@@ -129,13 +132,23 @@ class Converser:
         registry: The installed apps.
         planner: Makes the plans.
         earlier: What users said before.
+        supervisor: Starts what is planned while the assistant is still being told.
     """
 
-    def __init__(self, *, mediator: Mediator, registry: Registry, planner: Planner, earlier: EarlierWords) -> None:
+    def __init__(
+        self,
+        *,
+        mediator: Mediator,
+        registry: Registry,
+        planner: Planner,
+        earlier: EarlierWords,
+        supervisor: Supervisor,
+    ) -> None:
         self._mediator = mediator
         self._registry = registry
         self._planner = planner
         self._earlier = earlier
+        self._supervisor = supervisor
         self._open: set[asyncio.Queue[ConverseEvent | SpokegateError | None]] = set()
 
     def stop(self) -> None:
@@ -176,7 +189,7 @@ class Converser:
                 self._earlier.said(session, deadline=deadline), self._known(session, deadline)
             )
             offered = [function for function in known if function.app.name != ASSISTANT]
-            run = _Run(self._mediator, self._registry, session, wish, deadline, emit)
+            run = _Run(self._mediator, self._registry, self._supervisor, session, wish, deadline, emit)
 
             async def plan(words: str, functions: Sequence[RegisteredFunction], refused: Collection[str] = ()) -> Plan:
                 planner = planner_caller(session, deadline=deadline)
@@ -226,6 +239,7 @@ class _Run:
         self,
         mediator: Mediator,
         registry: Registry,
+        supervisor: Supervisor,
         session: SessionState,
         wish: str,
         deadline: float,
@@ -233,6 +247,7 @@ class _Run:
     ) -> None:
         self._mediator = mediator
         self._registry = registry
+        self._supervisor = supervisor
         self._session = session
         self._wish = wish
         self._caller = user_caller(session, deadline=deadline)
@@ -246,9 +261,15 @@ class _Run:
         self._session.plan = plan.functions | {f"{ASSISTANT}.{RESPOND}"}
         self._session.refused.clear()
         parts = [_Part(steps) for steps in plan.parts()] or [_Part(())]
-        async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(self._carry_out_part(part, alone=len(parts) == 1))
+        starting = [asyncio.create_task(self._start(app)) for app in {step.app for step in plan.steps}]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in parts:
+                    group.create_task(self._carry_out_part(part, alone=len(parts) == 1))
+        finally:
+            for task in starting:
+                task.cancel()
+            await asyncio.gather(*starting, return_exceptions=True)
         return parts
 
     async def around(self, parts: list[_Part], offered: Sequence[RegisteredFunction], plan: _MakesPlans) -> list[_Part]:
@@ -309,6 +330,12 @@ class _Run:
         for step in part.steps:
             of_step = [refused[name] for name in step.functions if name in refused]
             self._emit(StepEnded(step.id, part.error or next(iter(of_step), None)))
+
+    async def _start(self, app: RegisteredApp) -> None:
+        """Start a planned app's spoke ahead of the first call of it; nothing reaches it before that is decided on."""
+        connects = SpokeConnects(self._mediator, self._session, app)
+        with contextlib.suppress(SpokegateError):  # whoever calls it hears of it
+            await self._supervisor.acquire(app, user=self._session.user, session=self._session.id, connects=connects)
 
     def _hear(self, piece: str) -> None:
         """Pass a piece of the answer on; no app says more ahead than it may say in the end."""

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from hub.errors import SpokeUnavailable
 from hub.sessions.converse import Answered, ConverseEvent, Converser, PlanMade, StepBegun, StepEnded, Text
 from hub.sessions.earlier import EarlierWords
 from hub.sessions.planner import Planner
+from hub.spokes.registry import RegisteredApp
+from hub.spokes.supervisor import Supervisor
 from scripted_model import Brain
 from spoke_runner.sdk import App, Call, Refused
 from tests.support.apps import function, installed, write_app
@@ -39,11 +42,24 @@ class Room:
     model: BrainModel
     told: list[dict[str, Any]]
     ran: list[str]
+    started: list[str]
 
     async def say(self, wish: str, *, seconds: float = 5.0) -> list[ConverseEvent]:
         """Say a wish, and return what happened."""
         events = self.converser.converse(self.desk.session, wish, timeout_seconds=seconds)
         return [event async for event in events]
+
+
+class Starts:
+    """Notes what is to be started ahead, one app of which cannot be."""
+
+    def __init__(self) -> None:
+        self.apps: list[str] = []
+
+    async def acquire(self, app: RegisteredApp, **_: Any) -> None:
+        self.apps.append(app.name)
+        if app.name == "mail":
+            raise SpokeUnavailable("mail: cannot be started ahead")
 
 
 def answer_of(events: list[ConverseEvent]) -> Answered:
@@ -156,11 +172,12 @@ async def a_room(
             )
         )
     async with desk(installed(*paths), code, pdp) as it:
-        model = BrainModel(brain)
+        model, starts = BrainModel(brain), Starts()
         converser = Converser(
             mediator=it.mediator,
             registry=it.registry,
             planner=Planner(model),
             earlier=EarlierWords(it.mediator),
+            supervisor=cast(Supervisor, starts),
         )
-        yield Room(it, converser, model, told, ran)
+        yield Room(it, converser, model, told, ran, starts.apps)

@@ -126,6 +126,13 @@ async def test_no_part_speaks_in_the_name_of_another(tmp_path: Path, end: str) -
     assert answer.endswith("\n  metro_hail: $1")
 
 
+async def test_what_is_planned_is_started_ahead_and_nothing_else(tmp_path: Path) -> None:
+    async with a_room(tmp_path, planned_by(METRO, {**MAIL, "needs": ["1"]})) as room:
+        events = await room.say("A fare from 'Main Street' to 'Elm Avenue', and mail")
+    assert sorted(room.started) == ["mail", "metro_hail"]
+    assert answer_of(events).text == "$51.8; one message"
+
+
 async def test_independent_parts_run_at_the_same_time(tmp_path: Path) -> None:
     waits = {"id": "2", "app": "mail", "functions": ["wait"]}
     async with a_room(tmp_path, planned_by(waits, METRO)) as room:
