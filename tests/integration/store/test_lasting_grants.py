@@ -84,11 +84,11 @@ async def test_what_is_given_for_a_session_does_not(location: Path | str, scope:
 
 
 async def test_a_grant_is_over_at_its_time_and_once_on_record(location: Path | str) -> None:
-    grant = lasting("until", expires=time.time() + 0.3)
     async with stores(location, "hub") as [store]:
+        grant = lasting("until", expires=time.time() + 1)
         await store.give(grant)
         assert await held(store) == [grant.id]
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(1.05)
         assert not await store.use(grant)
         assert [await held(store) for _ in range(3)] == [[], [], []]
         await store.expire()
