@@ -142,7 +142,7 @@ async def protected(cases: Sequence[Case], model: ScriptedModel, *, always_yes: 
     Args:
         cases: The cases.
         model: The model.
-        always_yes: The person says yes to every question; else no where there is an attack, and yes where there is none.
+        always_yes: Whether the person says yes to every question; else no where there is an attack, and yes elsewhere.
     """
     users = [f"ada{number}" for number in range(len(cases))]
     with _scratch() as root:
