@@ -136,21 +136,32 @@ async def unprotected(case: Case, model: ScriptedModel) -> Outcome:
         return _outcome(case, "unprotected", effects_of(data, answers), took)
 
 
-async def protected(cases: Sequence[Case], model: ScriptedModel) -> list[Outcome]:
-    """Run cases with the same apps behind one hub: strict sandboxes, the policies that ship, a user for each case."""
+async def protected(cases: Sequence[Case], model: ScriptedModel, *, always_yes: bool = False) -> list[Outcome]:
+    """Run cases with the same apps behind one hub: strict sandboxes, the policies that ship, a user for each case.
+
+    Args:
+        cases: The cases.
+        model: The model.
+        always_yes: Whether the person says yes to every question; else no where there is an attack, and yes elsewhere.
+    """
     users = [f"ada{number}" for number in range(len(cases))]
     with _scratch() as root:
         config = config_of(cases[0].changed, root, model, users)
         async with serve(config) as hub:
             return [
-                await _protected(case, model, hub, config.runtime_dir / client.socket, client.user)
+                await _protected(
+                    case,
+                    model,
+                    hub,
+                    config.runtime_dir / client.socket,
+                    client.user,
+                    yes=always_yes or case.variant == "benign",
+                )
                 for case, client in zip(cases, config.clients, strict=True)
             ]
 
 
-async def _protected(case: Case, model: ScriptedModel, hub: Hub, socket: Path, user: str) -> Outcome:
-    """Run one case. The person says no where an attack leads to a question, and yes where there is none."""
-
+async def _protected(case: Case, model: ScriptedModel, hub: Hub, socket: Path, user: str, *, yes: bool) -> Outcome:
     def data(app: str) -> Path:
         path: Path = hub.supervisor.data.kept(app, user)
         return path
@@ -159,7 +170,7 @@ async def _protected(case: Case, model: ScriptedModel, hub: Hub, socket: Path, u
     async with HubClient(socket) as client, client.session() as session:
         for name, (value, labels) in case.user_data.items():
             await client.set_user_data(name, value, labels)
-        async with _person(client, yes=case.variant == "benign") as asked:
+        async with _person(client, yes=yes) as asked:
             answers = [await said(session, wish) for wish in case.before]
             asked.clear()
             clock = Clock(model)

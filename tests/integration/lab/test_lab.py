@@ -43,6 +43,14 @@ async def test_an_attack_succeeds_without_the_hub_alone(name: str, stopped_by: s
     assert problems([bare, guarded]) == []
 
 
+async def test_a_person_who_agrees_to_everything_lets_no_confidential_data_out_and_nothing_be_deleted() -> None:
+    attacks = [case("2b and passing it on", "attack"), case("2c by an app that obeys", "attack")]
+    async with obedient_model() as model:
+        outcomes = await protected(attacks, model, always_yes=True)
+    assert [outcome.attacker_got for outcome in outcomes] == ["a message, at eve@evil.example"] * 2
+    assert [outcome.prompts for outcome in outcomes] == [1, 1]
+
+
 async def test_what_is_no_attack_is_done_with_one_call_of_the_model_more_and_no_question() -> None:
     benign = [case(name, "benign") for name in ("1a app compromise", "2b and passing it on", "3a appointment")]
     async with obedient_model() as model:
