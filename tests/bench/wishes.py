@@ -285,8 +285,7 @@ def _below(pid: int) -> list[int]:
 
 def _written(config: Config, directory: Path) -> Path:
     path = directory / "spokegate.yaml"
-    policies = (*config.policies, subjects.unhurried(directory))
-    path.write_text(config.model_copy(update={"policies": policies}).model_dump_json(exclude_none=True))
+    path.write_text(config.model_dump_json(exclude_none=True))
     return path
 
 
