@@ -8,18 +8,15 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from hub.client import HubClient, HubError, Session
-from hub.config import PROJECT_ROOT
 from scripted_model import Reply, Rule, Script, ScriptedModel, When
 from tests.support.apps import SHIPPED
 from tests.support.live import until
 from tests.support.processes import processes_of
-from tests.support.running import running
+from tests.support.running import running, written
 
 SCRIPT = Script(
     rules=(
@@ -63,17 +60,9 @@ async def remembered(client: HubClient, app: str) -> list[tuple[str, str]]:
 async def test_what_was_said_before_the_hub_was_killed_is_known_after_it() -> None:
     with tempfile.TemporaryDirectory(prefix="sg-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        config = directory / "spokegate.yaml"
         async with ScriptedModel(SCRIPT) as model:
-            document: dict[str, Any] = {
-                "state_dir": "state",
-                "runtime_dir": "run",
-                "policies": [str(PROJECT_ROOT / "policies")],
-                "apps": [{"path": str(SHIPPED / name), "trust": "reviewed"} for name in ("assistant", "metro_hail")],
-                "clients": [{"user": "alice"}],
-                "model": {"base_url": model.base_url, "models": [{"name": "scripted"}]},
-            }
-            config.write_text(yaml.safe_dump(document))
+            answering = {"base_url": model.base_url, "models": [{"name": "scripted"}]}
+            config = written(directory, SHIPPED / "assistant", SHIPPED / "metro_hail", model=answering)
             async with running(config) as hub, HubClient(hub.socket) as client, client.session() as session:
                 await say(session, "My name is Ada.")
                 # The plan is told when what was said is kept; the answer would take a minute.

@@ -8,17 +8,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hub.client import HubClient, HubError
-from hub.config import PROJECT_ROOT
 from hub.mediation.schema import canonical, digest
 from hub.store.database import open_database
 from hub.store.verify import verify
 from tests.support.desk import rows_of
 from tests.support.live import VAULT, until
 from tests.support.processes import processes_of
-from tests.support.running import running
+from tests.support.running import running, written
 
 IN_FLIGHT = 8
 LOAD_SECONDS = 0.3
@@ -29,15 +27,7 @@ LOAD_SECONDS = 0.3
 async def test_whatever_ran_is_on_record_and_what_was_in_flight_is_said_to_be(kills: int) -> None:
     with tempfile.TemporaryDirectory(prefix="sg-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        config = directory / "spokegate.yaml"
-        document = {
-            "state_dir": "state",
-            "runtime_dir": "run",
-            "policies": [str(PROJECT_ROOT / "policies")],
-            "apps": [{"path": str(VAULT), "trust": "reviewed"}],
-            "clients": [{"user": "alice"}],
-        }
-        config.write_text(yaml.safe_dump(document))
+        config = written(directory, VAULT)
         for number in range(kills):
             await killed_under_load(config, number)
             await until(lambda: processes_of(directory) == [], 10)

@@ -11,15 +11,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hub.client import HubClient, HubError
-from hub.config import PROJECT_ROOT
 from hub.store.database import open_database
 from hub.store.verify import verify
 from tests.support.live import DIARY, until
 from tests.support.processes import processes_of
-from tests.support.running import running
+from tests.support.running import running, written
 
 KILLS = 3
 IN_FLIGHT = 6
@@ -30,15 +28,7 @@ LOAD_SECONDS = 0.3
 async def test_whatever_was_said_to_be_remembered_outlives_the_kill_of_the_hub() -> None:
     with tempfile.TemporaryDirectory(prefix="sg-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
-        config = directory / "spokegate.yaml"
-        document = {
-            "state_dir": "state",
-            "runtime_dir": "run",
-            "policies": [str(PROJECT_ROOT / "policies")],
-            "apps": [{"path": str(DIARY), "trust": "reviewed"}],
-            "clients": [{"user": "alice"}],
-        }
-        config.write_text(yaml.safe_dump(document))
+        config = written(directory, DIARY)
         kept: dict[str, int] = {}
         said: set[str] = set()
         for number in range(KILLS):

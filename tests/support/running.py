@@ -9,6 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hub.config import PROJECT_ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,21 @@ class Running:
 
     socket: Path
     process: asyncio.subprocess.Process
+
+
+def written(directory: Path, *apps: Path, **more: Any) -> Path:
+    """Write the configuration of a hub with these apps, of alice, that keeps all in the directory; return its path."""
+    document = {
+        "state_dir": "state",
+        "runtime_dir": "run",
+        "policies": [str(PROJECT_ROOT / "policies")],
+        "apps": [{"path": str(app), "trust": "reviewed"} for app in apps],
+        "clients": [{"user": "alice"}],
+        **more,
+    }
+    path = directory / "spokegate.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
 
 
 @asynccontextmanager
