@@ -33,6 +33,7 @@ from hub.spokes.registry import RegisteredApp, RegisteredFunction
 from hub.store.grants import Grant, binding_of
 
 _ABSENT = object()
+_BINDS_NOTHING = binding_of(None, {})
 
 
 def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
@@ -175,8 +176,9 @@ def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
 
 def bindings(call: Call) -> set[str]:
     """Return each binding of a grant that could cover a call: its arguments, its control arguments, or nothing."""
-    control: tuple[dict[str, Any], ...] = (_control_values(call), {})
-    return {schema.digest(call.arguments_json), *(binding_of(None, constraint) for constraint in control)}
+    control = _control_values(call)
+    found = {schema.digest(call.arguments_json), _BINDS_NOTHING}
+    return found | {binding_of(None, control)} if control else found
 
 
 def covers(given: Grant) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from hub.errors import PlanInvalid
+from hub.mediation.asks import generate
 from hub.mediation.caller import Caller
-from hub.mediation.errands.generate import Generate
 from hub.mediation.mediator import Mediator
 from hub.sessions.catalogue import catalogue
 from hub.sessions.plan import Plan, PlanDefect, read_plan, with_named_apps
@@ -66,11 +66,8 @@ class MediatedModel:
 
     async def generate(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
         """Return the message that answers a request; see `Model.generate`."""
-        errand = Generate(json.dumps(request, ensure_ascii=False), self._mediator.doors.model)
-        await self._mediator.errand(caller, errand)
-        if errand.completion is None:
-            raise RuntimeError("the model was asked and there is no answer")
-        return dict(errand.completion.message)
+        done = await generate(self._mediator, caller, json.dumps(request, ensure_ascii=False))
+        return dict(done.message)
 
 
 class Planner:

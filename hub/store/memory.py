@@ -13,17 +13,16 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from hub.errors import AuditUnavailable, QuotaExceeded
+from hub.errors import QuotaExceeded
 from hub.store.audit import AuditLog, Event
+from hub.store.database import read
 from hub.store.tables import MEMORY_ENTRIES, MEMORY_SUMMARIES, MEMORY_TURNS
 from hub.store.writer import Write
 
@@ -304,19 +303,8 @@ class MemoryStore:
                 return int(row.id)
         return 0
 
-    async def _read(self, query: Any, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
-        def run() -> Sequence[Any]:
-            with self._engine.connect() as connection:
-                return connection.execute(query, parameters or {}).all()
-
-        return await _in_thread(run, "what is remembered")
-
-
-async def _in_thread(run: Callable[[], Sequence[Any]], what: str) -> Sequence[Any]:
-    try:
-        return await asyncio.to_thread(run)
-    except SQLAlchemyError as error:
-        raise AuditUnavailable(f"{what} could not be read: {error}") from error
+    async def _read(self, query: Any, parameters: dict[str, Any] | None = None) -> list[Any]:
+        return await read(self._engine, query, parameters, what="what is remembered")
 
 
 def _owner(user: str, app: str) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Engine, bindparam, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from hub.errors import AuditUnavailable, EntityNotFound, QuotaExceeded
+from hub.errors import EntityNotFound, QuotaExceeded
 from hub.store.audit import AuditLog, Event
+from hub.store.database import read
 from hub.store.tables import USER_DATA
 from hub.store.writer import Write
 
@@ -77,18 +76,10 @@ class UserDataStore:
         query = select(USER_DATA).where(USER_DATA.c.user == user)
         if names is not None:
             query = query.where(USER_DATA.c.name.in_(names))
-
-        def run() -> list[Attribute]:
-            with self._engine.connect() as connection:
-                rows = connection.execute(query).all()
-            found = [Attribute(row.name, row.value_json, tuple(row.confidentiality)) for row in rows]
-            # Not the database's order, which depends on its locale.
-            return sorted(found, key=lambda attribute: attribute.name)
-
-        try:
-            return await asyncio.to_thread(run)
-        except SQLAlchemyError as error:
-            raise AuditUnavailable(f"the user's data could not be read: {error}") from error
+        rows = await read(self._engine, query, what="the user's data")
+        found = [Attribute(row.name, row.value_json, tuple(row.confidentiality)) for row in rows]
+        # Not the database's order, which depends on its locale.
+        return sorted(found, key=lambda attribute: attribute.name)
 
     async def delete(self, user: str, name: str) -> None:
         """Remove an attribute, and return when that is durable.
