@@ -86,5 +86,6 @@ async def test_a_zygote_that_dies_is_on_record_and_the_next_call_is_served_warm(
         os.kill(hub.hub.supervisor._zygote.pids[0], signal.SIGKILL)
 
         await hub.row("zygote", lambda body: "ended unasked" in body["what"])
+        await until(lambda: not hub.hub.supervisor.running)  # its spokes end with it, each noticed by itself
         assert (await session.invoke("vault.runs", {})).result == []
         assert await ways(hub, 2) == ["warm", "warm"]

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,10 @@ def mounts() -> int:
 
 def held() -> int:
     """Return how many pidfds and pipes this process has; gRPC keeps neither."""
-    kinds = [str(Path(f"/proc/self/fd/{name}").readlink()) for name in descriptors("self")]
+    kinds = []
+    for name in descriptors("self"):
+        with suppress(FileNotFoundError):  # a thread of gRPC's has closed it since it was listed
+            kinds.append(str(Path(f"/proc/self/fd/{name}").readlink()))
     return sum(kind.startswith(("anon_inode:[pidfd]", "pipe:")) for kind in kinds)
 
 
