@@ -43,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
             print("`make proto` writes them anew" if stale else "stubs and input schema are current")
             return 1 if stale else 0
         shutil.rmtree(STUBS / "spokegate", ignore_errors=True)
-        shutil.copytree(fresh, STUBS, dirs_exist_ok=True)
+        # Not the folder itself: its mode is for its owner alone, and would be taken over.
+        shutil.copytree(fresh / "spokegate", STUBS / "spokegate")
     INPUT_SCHEMA.write_text(input_schema())
     return 0
 
