@@ -42,7 +42,8 @@ from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.exchange import EgressLimits
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, Registry
-from hub.spokes.supervisor import SpokeEvent, Supervisor
+from hub.spokes.starting import Runner, SpokeEvent, Starter
+from hub.spokes.supervisor import Supervisor
 from hub.store.audit import AuditLog, Event
 from hub.store.data_labels import DataLabelStore
 from hub.store.database import one_hub_of_the_name, open_database
@@ -111,16 +112,22 @@ def registry_of(config: Config) -> Registry:
 
 
 @contextlib.asynccontextmanager
-async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIterator[Hub]:
+async def serve(
+    config: Config, *, unsafe_no_sandbox: bool = False, starter: Starter | None = None
+) -> AsyncIterator[Hub]:
     """Run a hub while the context is open.
 
     Args:
         config: What it runs.
         unsafe_no_sandbox: Start the spokes without any walls.
+        starter: Starts the spokes in the place of the sandbox runner, which is to do without any walls.
 
     Raises:
         SpokegateError: Something that it needs is missing, broken or in use; the text names it and the mend.
+        ValueError: There is a starter, and walls were asked for.
     """
+    if starter is not None and not unsafe_no_sandbox:
+        raise ValueError("a starter of one's own builds no sandbox: it goes with unsafe_no_sandbox alone")
     registry = registry_of(config)
     runtime = private_directory(config.runtime_dir)
     config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -149,14 +156,20 @@ async def serve(config: Config, *, unsafe_no_sandbox: bool = False) -> AsyncIter
             record("model", ", ".join(model.models))
         cgroup = stack.enter_context(delegated()) if footing.level != "none" else Delegation()
         record("cgroup", f"{cgroup.path}: every spoke gets one of its own" if cgroup.path else f"absent: {cgroup.why}")
+
+        def record_of_spoke(event: SpokeEvent) -> None:
+            audit.record_later(_spoke_event(event))
+
+        if starter is None:
+            starter = Runner(footing, on_event=record_of_spoke, on_zygote_event=partial(record, "zygote"))
         supervisor = await stack.enter_async_context(
             Supervisor(
                 data_root=config.state_dir / "data",
                 run_root=runtime / "spokes",
                 idle_seconds=config.limits.spoke_idle_seconds,
                 max_spokes=config.limits.spokes,
-                on_event=lambda event: audit.record_later(_spoke_event(event)),
-                on_zygote_event=lambda what: record("zygote", what),
+                on_event=record_of_spoke,
+                starter=starter,
                 footing=footing,
                 egress_limits=egress.limits,
                 cgroup=cgroup,

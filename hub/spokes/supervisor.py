@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +25,7 @@ from hub.spokes.data import DataDirectories
 from hub.spokes.egress.exchange import EgressLimits
 from hub.spokes.egress.proxy import Connects, EgressProxy
 from hub.spokes.registry import RegisteredApp
+from hub.spokes.starting import Process, SpokeEvent, SpokeKey, Starter
 from hub.spokes.wire import CALL_FRAMES, Wire
 from spoke_runner.sandbox import (
     CanaryFailed,
@@ -34,12 +34,8 @@ from spoke_runner.sandbox import (
     Limits,
     SandboxSpec,
     SandboxUnavailable,
-    SpokeProcess,
     SpokeStartFailed,
-    Zygote,
-    ZygoteUnavailable,
     find_host_programs,
-    launch,
     spoke_uid,
 )
 
@@ -66,31 +62,13 @@ CHANNEL_OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SpokeKey:
-    """What a spoke is for."""
-
-    app: str
-    user: str
-    session: str
-
-
-@dataclass(frozen=True, slots=True)
-class SpokeEvent:
-    """Something that happened to a spoke, for the audit log."""
-
-    key: SpokeKey
-    what: str
-    detail: dict[str, Any]
-
-
 class Spoke:
     """One running spoke, as its callers see it."""
 
     def __init__(
         self,
         key: SpokeKey,
-        process: SpokeProcess,
+        process: Process,
         wire: Wire,
         channel: grpc.aio.Channel,
         retire: Callable[[Spoke, str], None],
@@ -150,16 +128,10 @@ class Supervisor:
         idle_seconds: After how long without a call a spoke is ended.
         max_spokes: How many may run at once.
         on_event: Told of every start, end and failure.
-        on_zygote_event: Told, in a sentence, when what starts spokes warm is renewed or lost.
+        starter: Starts them.
         footing: The level that every spoke is started at, and at no other.
         egress_limits: What is bounded of what spokes connect to.
         cgroup: Where every spoke gets a cgroup of its own, if it was delegated to the hub.
-
-    Invariants:
-        * A spoke is started in the way that its app's manifest names. Where a warm start cannot be had it is started
-          cold, which is the same level of isolation, and both the reason and the way are events.
-        * Below `strict` there are no namespaces for a fork to enter, so every start is cold; so is that of an app that
-          executes programs, whose first process must be one that reaps them.
     """
 
     def __init__(
@@ -170,7 +142,7 @@ class Supervisor:
         idle_seconds: float,
         max_spokes: int,
         on_event: Callable[[SpokeEvent], None],
-        on_zygote_event: Callable[[str], None],
+        starter: Starter,
         footing: Footing = Footing("strict"),  # noqa: B008 - frozen
         egress_limits: EgressLimits = EgressLimits(),  # noqa: B008 - frozen
         cgroup: Delegation = Delegation(),  # noqa: B008 - frozen
@@ -180,7 +152,7 @@ class Supervisor:
         self._idle_seconds = idle_seconds
         self._max_spokes = max_spokes
         self._on_event = on_event
-        self._zygote = Zygote(on_event=on_zygote_event)
+        self.starter = starter
         self._footing = footing
         self._egress_limits = egress_limits
         self._cgroup = cgroup
@@ -196,8 +168,7 @@ class Supervisor:
             shutil.rmtree(self._run_root)
         self._run_root.mkdir(mode=0o700, parents=True)
         self.data.open()
-        if self._footing.level == "strict":
-            await self._zygote.__aenter__()
+        await self.starter.__aenter__()
         self._watch(self._reap_idle())
         return self
 
@@ -210,7 +181,7 @@ class Supervisor:
             await asyncio.gather(*(self._end(key, "hub stopped") for key in list(self._spokes)))
             await asyncio.gather(*self._destroying)
         finally:
-            await self._zygote.__aexit__(None, None, None)
+            await self.starter.__aexit__(None, None, None)
 
     @property
     def running(self) -> list[SpokeKey]:
@@ -287,7 +258,7 @@ class Supervisor:
                 programs=find_host_programs(app.manifest.programs),
             )
             wire.lay(to=spec.socket_path)
-            process, way = await self._launch(app, key, spec)
+            process, way = await self.starter.start(app, key, spec)
         except (SandboxUnavailable, SpokeStartFailed, CanaryFailed, OSError) as error:
             self._forget_start(key)
             wire.cut()
@@ -320,16 +291,6 @@ class Supervisor:
         )
         self._watch(self._guard(spoke))
         return spoke
-
-    async def _launch(self, app: RegisteredApp, key: SpokeKey, spec: SandboxSpec) -> tuple[SpokeProcess, str]:
-        manifest = app.manifest
-        if manifest.isolation == "warm" and spec.level == "strict" and not (manifest.command or spec.programs):
-            try:
-                return await self._zygote.launch(spec, entry=manifest.entry), "warm"
-            except ZygoteUnavailable as error:
-                _log.warning("no warm start", app=key.app, error=str(error))
-                self._on_event(SpokeEvent(key, "no warm start, so a cold one", {"error": str(error)}))
-        return await launch(spec, entry=manifest.command or manifest.entry), "cold"
 
     def _forget_start(self, key: SpokeKey) -> None:
         # It may have been ended while it started, and another may be starting in its place.

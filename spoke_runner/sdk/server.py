@@ -39,7 +39,11 @@ async def serve(*, entry: str, app_dir: Path, data_dir: Path, socket_path: Path,
         AppUnusable: The entry names no `App`.
         Exception: Whatever the app's module raises while it is imported.
     """
-    app = load_app(entry, app_dir)
+    await serve_app(load_app(entry, app_dir), data_dir=data_dir, socket_path=socket_path, on_ready=on_ready)
+
+
+async def serve_app(app: App, *, data_dir: Path, socket_path: Path, on_ready: Callable[[], None]) -> None:
+    """Serve an app that is there already, until cancelled; see `serve`."""
     server = grpc.aio.server(options=_OPTIONS)
     spoke_pb2_grpc.add_SpokeServiceServicer_to_server(_Spoke(app, data_dir), server)
     checks = health.aio.HealthServicer()

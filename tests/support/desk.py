@@ -37,7 +37,8 @@ from hub.spokes.egress.connector import EgressConnector
 from hub.spokes.egress.proxy import Connects
 from hub.spokes.forwarder import Forwarder
 from hub.spokes.registry import Installed, RegisteredApp, Registry
-from hub.spokes.supervisor import Spoke, SpokeKey, Supervisor
+from hub.spokes.starting import SpokeKey
+from hub.spokes.supervisor import Spoke, Supervisor
 from hub.spokes.wire import Wire
 from hub.store.audit import AuditLog
 from hub.store.data_labels import DataLabelStore

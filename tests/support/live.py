@@ -30,7 +30,7 @@ from hub.config import (
     ModelConfig,
     OpaConfig,
 )
-from hub.spokes.supervisor import SpokeKey
+from hub.spokes.starting import SpokeKey
 from tests.support.apps import APPS
 
 POLICIES = PROJECT_ROOT / "policies"

@@ -22,7 +22,8 @@ from hub.spokes.egress.fetch import FetchRequest, FetchResponse
 from hub.spokes.forwarder import Delivery, Forwarder, Generated
 from hub.spokes.memory import Forgetting, KeptEntry, Reading, SaidTurn, Told
 from hub.spokes.registry import RegisteredFunction
-from hub.spokes.supervisor import CHANNEL_OPTIONS, Spoke, SpokeKey
+from hub.spokes.starting import SpokeKey
+from hub.spokes.supervisor import CHANNEL_OPTIONS, Spoke
 from hub.spokes.wire import Wire
 from tests.attack.peers.peer import BEHAVIOURS
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from hub.client import HubError
+from hub.spokes.starting import Runner
+from spoke_runner.sandbox import Zygote
 from tests.support.live import VAULT, Live, app, live, until, workplace
 
 
@@ -15,6 +17,12 @@ async def ways(hub: Live, times: int) -> list[str]:
     """Wait for so many starts, and return how each was made."""
     await until(lambda: sum(body["what"] == "started" for _, _, body in hub.rows("spoke")) >= times)
     return [body["isolation"] for _, _, body in hub.rows("spoke") if body["what"] == "started"]
+
+
+def zygote_of(hub: Live) -> Zygote:
+    runner = hub.hub.supervisor.starter
+    assert isinstance(runner, Runner)
+    return runner.zygote
 
 
 def cold_vault(root: Path, more: str = "isolation: cold") -> Path:
@@ -43,7 +51,7 @@ async def test_without_namespaces_every_start_is_cold_and_there_is_no_zygote() -
         started = await hub.row("spoke", lambda body: body["what"] == "started")
         assert (started["isolation"], started["sandbox"]) == ("cold", "none")
         assert [body for _, _, body in hub.rows("spoke") if body["what"] != "started"] == []
-        assert hub.hub.supervisor._zygote.pids == ()
+        assert zygote_of(hub).pids == ()
 
 
 async def test_an_app_with_programs_is_started_cold_without_a_word() -> None:
@@ -72,7 +80,7 @@ async def test_an_app_whose_program_this_host_does_not_have_is_not_started_and_t
 async def test_a_start_that_cannot_be_warm_is_cold_and_the_log_says_why() -> None:
     async with live(VAULT) as hub, hub.client.session() as session:
         # Closed before its time, as nothing outside does it, so that it stays away.
-        await hub.hub.supervisor._zygote.__aexit__(None, None, None)
+        await zygote_of(hub).__aexit__(None, None, None)
         await session.invoke("vault.runs", {})
 
         row = await hub.row("spoke", lambda body: body["what"] == "no warm start, so a cold one")
@@ -83,7 +91,7 @@ async def test_a_start_that_cannot_be_warm_is_cold_and_the_log_says_why() -> Non
 async def test_a_zygote_that_dies_is_on_record_and_the_next_call_is_served_warm() -> None:
     async with live(VAULT) as hub, hub.client.session() as session:
         await session.invoke("vault.runs", {})
-        os.kill(hub.hub.supervisor._zygote.pids[0], signal.SIGKILL)
+        os.kill(zygote_of(hub).pids[0], signal.SIGKILL)
 
         await hub.row("zygote", lambda body: "ended unasked" in body["what"])
         await until(lambda: not hub.hub.supervisor.running)  # its spokes end with it, each noticed by itself

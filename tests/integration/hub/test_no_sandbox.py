@@ -8,6 +8,8 @@ import pytest
 
 from hub.app import SandboxMissing, serve
 from hub.config import ClientConfig, Config
+from hub.spokes.starting import Runner
+from spoke_runner.sandbox import Footing
 
 
 def config(directory: Path) -> Config:
@@ -38,3 +40,10 @@ async def test_without_a_sandbox_the_hub_says_so_in_the_audit_log(
     assert b"none: the sandbox was switched off" in b"".join(
         path.read_bytes() for path in (tmp_path / "state").glob("hub.db*")
     )
+
+
+async def test_nobody_starts_spokes_in_the_runners_place_where_walls_are_asked_for(tmp_path: Path) -> None:
+    starter = Runner(Footing("none"), on_event=lambda event: None, on_zygote_event=lambda what: None)
+    with pytest.raises(ValueError, match="builds no sandbox"):
+        async with serve(config(tmp_path), starter=starter):
+            pass
