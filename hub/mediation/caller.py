@@ -56,6 +56,9 @@ class SessionState:
     refused: dict[str, Refused] = field(default_factory=dict)  # by function: what apps asked for in vain since then
     prompts: int = 0  # shown to a person
     approved: int = 0  # of those, answered with yes
+    declined: Counter[tuple[str, str, str]] = field(
+        default_factory=Counter
+    )  # by question: the noes to what was said last
     connections: dict[str, set[OpenConnection]] = field(default_factory=dict)
     spending: Spending = field(default_factory=Spending)
 
@@ -66,6 +69,11 @@ class SessionState:
         self.calls_by_function[function] += 1
         self.rate.count(now)
         self.rate_by_function[function].count(now)
+
+    def hear(self, text: str) -> None:
+        """Keep what the user says; what they said no to before may be asked about again."""
+        self.evidence.add_user_text(text)
+        self.declined.clear()
 
     def within_a_minute(self, function: str) -> tuple[int, int]:
         """Return how many calls the last minute saw: of all functions, and of one."""

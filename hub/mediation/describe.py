@@ -15,6 +15,7 @@ from hub.mediation.caller import new_id
 from hub.mediation.consent import Question, ScopeOffer, Yes
 from hub.mediation.labels import NONE, Labels
 from hub.mediation.narrowing import value_at
+from hub.mediation.provenance import Reading
 from hub.mediation.request import (
     VERSION,
     AccessRequest,
@@ -61,6 +62,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
             chain=list(call.caller.chain),
             hop=call.caller.hop,
             labels=_labels_fact(call.labels),
+            called_for=call.target is not None and session.evidence.calls_for(call.target.name),
             provenance=session.evidence.of(call.arguments),
             arguments_digest=schema.digest(call.arguments_json),
             counts=Counts(
@@ -70,6 +72,7 @@ def access_request(call: Call, grants: Sequence[Grant]) -> AccessRequest:
                 function_minute=function_minute,
                 prompts=session.prompts,
                 approved=session.approved,
+                declined=session.declined[question_of(call)],
                 session_tokens=session.spending.of_session,
                 app_tokens=session.spending.of_app(call.caller.id),
                 user_tokens=session.spending.of_user,
@@ -107,6 +110,32 @@ def result_labels(call: Call) -> Labels:
         return NONE
     known = call.caller.session.labels_of(call.target.app.name)
     return (function_labels(call.target) | known.without(call.given)).without(call.taken_off)
+
+
+def add_to_evidence(call: Call) -> None:
+    """Put what a call returned, and what it wrote, into the evidence of its session."""
+    evidence, target = call.caller.session.evidence, call.target
+    if target is None:
+        return
+    reads = target.effect == "read"
+    if not reads and call.caller.app is not None:
+        evidence.add_written(call.arguments)
+    reading = Reading(
+        call.function,
+        labels=function_labels(target),
+        named=reads and _named(call),
+        identifiers=target.identifiers if reads and target.app.trust != "unreviewed" else (),
+    )
+    evidence.add_result(reading, call.result, call.arguments)
+
+
+def _named(call: Call) -> bool:
+    """Return whether the user said what a call was to read, or a person agreed that it is read."""
+    if call.decided_by in ("person", "grant"):
+        return True
+    provenance = call.document["context"]["provenance"]
+    values = [provenance.get(pointer) for pointer in _control_values(call)]
+    return bool(values) and all(value is not None and value["user"] for value in values)
 
 
 def question(call: Call, *, timeout_seconds: float) -> Question:
@@ -172,6 +201,11 @@ def grant(call: Call, yes: Yes, offers: Sequence[ScopeOffer]) -> Grant:
         uses_left=yes.uses,
         chain=list(caller.chain),
     )
+
+
+def question_of(call: Call) -> tuple[str, str, str]:
+    """Return what makes a question the same one, to the person: who asks, for what, with which arguments."""
+    return call.caller.id, call.function, schema.digest(call.arguments_json)
 
 
 def bindings(call: Call) -> set[str]:

@@ -278,6 +278,7 @@ class Mediator:
             await self._put_on_record(call)
             answer = await asked.answer()
         if answer.outcome is not Outcome.APPROVED or answer.yes is None:
+            call.caller.session.declined[describe.question_of(call)] += answer.outcome is Outcome.REFUSED
             raise refusal_of(answer)
         await self._audit.record(call.as_outcome("approved"))
         call.edit(answer.yes.edited)
@@ -458,7 +459,7 @@ class Mediator:
     def _learn(self, call: Call) -> Delivered:
         session = call.caller.session
         if ACTIONS[call.action].forwards and call.errand is None:
-            session.evidence.add_result(call.function, call.result, call.arguments)
+            describe.add_to_evidence(call)
             if call.caller.app is not None:
                 session.give(call.caller.app.name, call.carried)
         self._audit.record_later(call.as_outcome("done"))

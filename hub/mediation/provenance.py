@@ -1,67 +1,115 @@
-"""Provenance: where the values of a request's arguments stand literally.
+"""Provenance: what is known of where the values of a request's arguments come from.
 
 Evidence, not proof: it lets policy spare a prompt ("the recipient is one that the user named") and show a person which
-parts nobody but an app has said. Texts and values are cut into words at white space and normalised (NFKC, case folded,
-punctuation around a word stripped, but none inside it); a value stands in a text when its words stand there in a row.
-So "13" does not stand in "130", nor "bob@example.org" in "not.bob@example.org".
+parts nobody but an app has said. Of each value it says
 
-The user's words must be the user's to the letter: punctuation that a text has around a value is none of it, but what a
-value has around its words has to stand in the text. So who said "bob@example.org" and "notes" did not say
-"_bob@example.org" or "../notes/*". What came from a result may have changed on the way, and is its source all the same.
+* whether it is the user's: its words stand in a row in what the user said. So "13" does not stand in "130", nor
+  "bob@example.org" in "not.bob@example.org". It must be the user's to the letter: punctuation that a text has around a
+  value is none of it, but what a value has around its words has to stand in the text. So who said "bob@example.org" and
+  "notes" did not say "_bob@example.org" or "../notes/*";
+* of a text that is not, how much of it is: the part of its words that stand in rows of three or more in what they said;
+* which functions' results its words stand in. What came from a result may have changed on the way, and is its source
+  all the same;
+* of those results, whether one is of a read that the user named: one whose control arguments are all the user's, or one
+  that a person said yes to. What it carries is what such a source may speak for;
+* which functions' results hold exactly this value as an identifier of something that their app keeps;
+* which links and addresses are in it that the user did not say.
 
-What is kept and what is traced is bounded, because a hostile app chooses both; what was said longest ago goes first.
-Matching is one substring search per value and text. A result is no source of what its own call's arguments said: an
-echo proves nothing.
+What is kept and what is traced is bounded, because a hostile app chooses both; what was said longest ago goes first. A
+result is no source of what its own call's arguments said: an echo proves nothing. Nor is anything an identifier that
+an app has written somewhere before.
 """
 
 from __future__ import annotations
 
-import unicodedata
+import re
+from collections import OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
-from hub.mediation.request import Provenance
+from hub.mediation.labels import NONE, Labels
+from hub.mediation.references import references_in
+from hub.mediation.request import LabelsFact, Provenance
+from hub.mediation.said import SEPARATOR, Said
+from hub.mediation.words import forms_of, text_of, texts_of, verbatim, words_of
 
 MAX_USER_CHARACTERS = 1 << 18
 MAX_RESULT_CHARACTERS = 1 << 18
 MAX_TRACED_VALUES = 256
-_MAX_PLACES = 64
-_MAX_AROUND = 16
-_QUOTING = frozenset("\"'`()[]{}<>,;:!?“”„‘’«»")
+MAX_IDENTIFIERS = 1 << 12
+MAX_WRITTEN = 1 << 12
 
-_SHORT_CHARACTERS = 256
-_SEPARATOR = " \x00 "  # never a word of a value, so nothing matches across two values
+_MAX_IDENTIFIER_CHARACTERS = 256
+_MIN_SHARED_WORDS = 4
+_MAX_SHARED_WORDS = 400
+# A full stop ends a sentence, also where no blank follows: "our site www.example.org.They" names www.example.org.
+_RUN_ON = re.compile(r"(?<!\S)([^\sA-Z@]*[a-z0-9])\.([A-Z][a-z]*)(?!\S)")
 _NOWHERE = Provenance(user=False, sources=[])
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is known of the function whose result it is.
+
+    Attributes:
+        function: Its full name.
+        labels: What its results carry.
+        named: Whether the user named what it was to read.
+        identifiers: RFC 6901 pointers into its result, `*` for every item, of what its app keeps as names of things.
+    """
+
+    function: str
+    labels: Labels = NONE
+    named: bool = False
+    identifiers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    function: str
+    named: Labels | None  # what it carries, if the user named it
 
 
 class Evidence:
     """What was said in one session: by the user, and in the results of functions."""
 
     def __init__(self) -> None:
-        self._user = _Said(MAX_USER_CHARACTERS)
-        self._results = _Said(MAX_RESULT_CHARACTERS)
+        self._user: Said[None] = Said(MAX_USER_CHARACTERS)
+        self._results: Said[_Source] = Said(MAX_RESULT_CHARACTERS)
+        self._identifiers: OrderedDict[str, set[str]] = OrderedDict()
+        self._written: set[str] = set()
 
     def add_user_text(self, text: str) -> None:
         """Keep what the user said or typed."""
-        self._user.add("", _words(text), _verbatim(text))
+        self.add_user_arguments(text)
 
     def add_user_arguments(self, arguments: Any) -> None:
         """Keep the values of arguments that the user gave."""
-        texts = list(_texts(arguments))
-        self._user.add("", _SEPARATOR.join(map(_words, texts)), _SEPARATOR.join(map(_verbatim, texts)))
+        texts = list(texts_of(arguments))
+        for version in (texts, [_RUN_ON.sub(r"\1. \2", text) for text in texts]):
+            self._user.add(None, SEPARATOR.join(map(words_of, version)), SEPARATOR.join(map(verbatim, version)))
 
-    def add_result(self, function: str, result: Any, arguments: Any) -> None:
+    def add_written(self, arguments: Any) -> None:
+        """Keep the values of arguments by which an app has changed something: what lists them again is an echo."""
+        if len(self._written) <= MAX_WRITTEN:
+            self._written.update(text for text in texts_of(arguments) if text)
+
+    def add_result(self, reading: Reading, result: Any, arguments: Any) -> None:
         """Keep the values of a result, without those that its own call's arguments held.
 
         Args:
-            function: The full name of the function that returned it.
+            reading: The function that returned it.
             result: The result, as parsed JSON.
             arguments: The arguments of the call, as parsed JSON.
         """
-        echoed = set(map(_words, _texts(arguments)))
-        kept = (words for words in map(_words, _texts(result)) if words and words not in echoed)
-        self._results.add(function, _SEPARATOR.join(kept))
+        echoed = set(map(words_of, texts_of(arguments)))
+        kept = (words for words in map(words_of, texts_of(result)) if words and words not in echoed)
+        source = _Source(reading.function, reading.labels if reading.named else None)
+        self._results.add(source, SEPARATOR.join(kept))
+        for pointer in reading.identifiers:
+            for value in _values_at(result, pointer.split("/")[1:]):
+                self._add_identifier(text_of(value), reading.function)
 
     def of(self, arguments: dict[str, Any]) -> dict[str, Provenance]:
         """Return the provenance of every value in the arguments, by RFC 6901 pointer.
@@ -74,6 +122,24 @@ class Evidence:
         for key, value in arguments.items():
             self._trace(value, _pointer("", key), found)
         return found
+
+    def calls_for(self, function: str) -> bool:
+        """Return whether the user's words hold the verb that a function's name begins with, such as "add" of add_user.
+
+        Args:
+            function: Its name within its app.
+        """
+        return self._user.any_of(forms_of(function.split("_", 1)[0]))
+
+    def _add_identifier(self, text: str, function: str) -> None:
+        if not text or len(text) > _MAX_IDENTIFIER_CHARACTERS or text in self._written:
+            return
+        # With no room to remember what was written, nothing can be told from an echo any more.
+        if len(self._written) <= MAX_WRITTEN:
+            self._identifiers.setdefault(text, set()).add(function)
+            self._identifiers.move_to_end(text)
+            if len(self._identifiers) > MAX_IDENTIFIERS:
+                self._identifiers.popitem(last=False)
 
     def _trace(self, value: Any, pointer: str, found: dict[str, Provenance]) -> Provenance:
         if isinstance(value, dict):
@@ -88,126 +154,57 @@ class Evidence:
         return found[pointer]
 
     def _locate(self, value: Any) -> Provenance:
-        text = _text(value)
-        words = _words(text)
+        text = text_of(value)
+        words = words_of(text)
         if not words:
             return _NOWHERE
-        said = self._user.was_said(words, _verbatim(text))
-        return Provenance(user=said, sources=sorted(self._results.who_said(words)))
+        user = self._user.was_said(words, verbatim(text))
+        sources = self._results.who_said(words)
+        named = [source.named for source in sources if source.named is not None]
+        return Provenance(
+            user=user,
+            sources=sorted({source.function for source in sources}),
+            user_share=None if user else self._user_share(words),
+            named_source=LabelsFact(**_join(named).to_json()) if named else None,
+            identifier_of=sorted(self._identifiers.get(text, ())) or None,
+            references=None if user else self._foreign_references(text),
+        )
+
+    def _user_share(self, words: str) -> float | None:
+        listed = words.split()
+        if not _MIN_SHARED_WORDS <= len(listed) <= _MAX_SHARED_WORDS:
+            return None
+        return round(self._user.share(listed), 3) or None
+
+    def _foreign_references(self, text: str) -> list[str] | None:
+        found = [
+            reference
+            for reference in references_in(text)
+            if not self._user.was_said(words_of(reference), verbatim(reference))
+        ]
+        return found or None
 
 
-class _Said:
-    """Texts and who said them, each once, the latest last, up to so many characters in all."""
-
-    def __init__(self, max_characters: int) -> None:
-        self._max_characters = max_characters
-        self._characters = 0
-        self._texts: dict[tuple[str, str, str], None] = {}
-
-    def add(self, who: str, words: str, verbatim: str = "") -> None:
-        if not words or len(words) > self._max_characters:
-            return
-        said = (who, f" {words} ", f" {verbatim} ")
-        if said in self._texts:
-            del self._texts[said]
-        else:
-            self._characters += len(words)
-        self._texts[said] = None
-        while self._characters > self._max_characters:
-            oldest = next(iter(self._texts))
-            del self._texts[oldest]
-            self._characters -= len(oldest[1]) - 2
-
-    def was_said(self, words: str, verbatim: str) -> bool:
-        # The latest first: what is asked about was mostly said just now.
-        if words == verbatim:
-            sought = f" {words} "
-            return any(sought in text for _, text, _ in reversed(self._texts))
-        return any(_stands_in(verbatim, text) for _, _, text in reversed(self._texts))
-
-    def who_said(self, words: str) -> set[str]:
-        sought = f" {words} "
-        return {who for who, text, _ in self._texts if sought in text}
+def _join(labels: list[Labels]) -> Labels:
+    joined = NONE
+    for one in labels:
+        joined |= one
+    return joined
 
 
-def _stands_in(value: str, text: str) -> bool:
-    """Return whether a value stands in a text, with nothing but punctuation of the text's around it.
-
-    At an end where the value has punctuation of its own, the text only quotes it: else it could be a part of what was
-    said, such as "notes/" of "notes/*".
-    """
-    at = text.find(value)
-    for _ in range(_MAX_PLACES):
-        if at < 0:
-            break
-        end = at + len(value)
-        before = text[max(0, at - _MAX_AROUND) : at].rpartition(" ")
-        after = text[end : end + _MAX_AROUND].partition(" ")
-        if before[1] and after[1] and _is_around(before[2], value[0]) and _is_around(after[0], value[-1]):
-            return True
-        at = text.find(value, at + 1)
-    return False
-
-
-def _is_around(characters: str, end: str) -> bool:
-    return not any(map(str.isalnum, characters)) and (end.isalnum() or _QUOTING.issuperset(characters))
-
-
-def _words(text: str) -> str:
-    """Return the normalised words of a text without the punctuation around them, one blank between them."""
-    return _both(text)[0]
-
-
-def _verbatim(text: str) -> str:
-    """Return the normalised words of a text as they stand, one blank between them."""
-    return _both(text)[1]
-
-
-def _both(text: str) -> tuple[str, str]:
-    return _short_normalised(text) if len(text) <= _SHORT_CHARACTERS else _normalised(text)
-
-
-def _normalised(text: str) -> tuple[str, str]:
-    words = unicodedata.normalize("NFKC", text).casefold().split()
-    return " ".join(filter(None, map(_strip, words))), " ".join(words)
-
-
-# A call's arguments are looked at when they come, when they are traced and when its result comes.
-_short_normalised = lru_cache(maxsize=1024)(_normalised)
-
-
-def _strip(word: str) -> str:
-    start, end = 0, len(word)
-    if word[0].isalnum() and word[-1].isalnum():
-        return word
-    while start < end and not word[start].isalnum():
-        start += 1
-    while end > start and not word[end - 1].isalnum():
-        end -= 1
-    if start and word[start - 1] in "+-" and word[start : start + 1].isdecimal():
-        start -= 1  # a sign is part of its number
-    return word[start:end]
-
-
-def _text(value: Any) -> str:
-    """Return the text of a leaf; empty for what stands everywhere."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or value is None:
-        return ""
-    return repr(value)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    pending = [value]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
-        else:
-            yield _text(node)
+def _values_at(value: Any, steps: list[str]) -> Iterator[Any]:
+    """Yield what a pointer points at; a step `*` is every item of a list, and every member of an object."""
+    if not steps:
+        if not isinstance(value, (dict, list)):
+            yield value
+        return
+    step, rest = steps[0].replace("~1", "/").replace("~0", "~"), steps[1:]
+    if step == "*":
+        children = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    else:
+        children = [value[step]] if isinstance(value, dict) and step in value else []
+    for child in children:
+        yield from _values_at(child, rest)
 
 
 def _pointer(parent: str, key: str) -> str:

@@ -129,10 +129,30 @@ class Resource(_Document):
 
 
 class Provenance(_Document):
-    """Where one argument's value stands literally: evidence, not proof."""
+    """Where one argument's value comes from: evidence, not proof. `hub.mediation.provenance` says how it is found."""
 
     user: bool = Field(description="Whether the value stands in what the user said or typed.")
     sources: list[str] = Field(alias="from", description="Functions whose results in this session hold the value.")
+    user_share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Of a text of four words or more that is not the user's: how much of it is; absent where none is.",
+    )
+    named_source: LabelsFact | None = Field(
+        default=None,
+        description="What is carried by those of the results that the user named, or a person agreed to; absent where "
+        "there are none.",
+    )
+    identifier_of: list[str] | None = Field(
+        default=None,
+        description="Functions whose results hold exactly this value as the name of something that is there; absent "
+        "where none does.",
+    )
+    references: list[str] | None = Field(
+        default=None,
+        description="Links and e-mail addresses in the value that the user did not say; absent where there are none.",
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -148,6 +168,11 @@ class Counts(_Document):
     function_minute: int = Field(ge=0, description="Calls of the session for this function within the last minute.")
     prompts: int = Field(ge=0, description="Prompts that were shown to a person in this session.")
     approved: int = Field(ge=0, description="Of those, the ones that were answered with yes.")
+    declined: int = Field(
+        default=0,
+        ge=0,
+        description="How often a person said no to just this request, arguments and all, since the user last spoke.",
+    )
     session_tokens: int = Field(
         default=0,
         ge=0,
@@ -172,6 +197,10 @@ class Context(_Document):
     chain: list[str] = Field(description="The calls that led here, outermost first, ending with the asker.")
     hop: int = Field(ge=0, description="How many spokes the chain has passed; 0 for a call by the user.")
     labels: LabelsFact = Field(description="What the asker may know.")
+    called_for: bool = Field(
+        default=False,
+        description="Whether the user's words hold the verb that the function's name begins with; not of errands.",
+    )
     provenance: dict[str, Provenance] = Field(description="By RFC 6901 pointer, for every value in the arguments.")
     arguments_digest: str = Field(description="SHA-256 of the canonical arguments, `sha256:<hex>`.")
     counts: Counts = Field(description="Calls so far.")

@@ -183,7 +183,7 @@ class Converser:
 
     async def _carry_out(self, session: SessionState, wish: str, deadline: float, emit: Emit) -> None:
         before = _spent(session)
-        session.evidence.add_user_text(wish)
+        session.hear(wish)
         try:
             earlier, known = await asyncio.gather(
                 self._earlier.said(session, deadline=deadline), self._known(session, deadline)

@@ -140,7 +140,7 @@ class Sessions:
         session = self._of(user, session_id)
         session.calls += 1
         try:
-            session.state.evidence.add_user_text(user_text)
+            session.state.hear(user_text)
             deadline = asyncio.get_running_loop().time() + timeout_seconds
             caller = user_caller(session.state, deadline=deadline)
             return await self._mediator.mediate(caller, "invoke", function, arguments_json)

@@ -30,6 +30,7 @@ MANIFEST_NAME = "app.yaml"
 MAX_SCHEMA_PARTS = 10_000
 MAX_EGRESS = 64
 MAX_WANTED = 32
+MAX_IDENTIFIERS = 32
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -39,6 +40,7 @@ Name = Annotated[str, StringConstraints(pattern=_NAME)]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$")]
 AskPattern = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{0,62}\.(\*|[a-z][a-z0-9_]{0,62}))$")]
 Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$")]
+ResultPointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)*$", max_length=255)]
 Word = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=4096)]
 ProgramPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)+$", max_length=255)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -73,6 +75,12 @@ class FunctionSpec(_Document):
     control_arguments: tuple[Pointer, ...] = Field(
         default=(),
         description="RFC 6901 pointers of the arguments that steer it, such as `/to`; grants bind their values.",
+    )
+    identifiers: tuple[ResultPointer, ...] = Field(
+        default=(),
+        max_length=MAX_IDENTIFIERS,
+        description="Of a `read`: pointers into its result, `*` for every item, of what the app itself keeps as names "
+        "of things, such as `/messages/*/message_id`; never of texts that others write.",
     )
     labels: ResultLabels = Field(
         default_factory=ResultLabels,
@@ -324,6 +332,10 @@ def _function_problems(at: tuple[str, str], spec: dict[str, Any], lines: Lines) 
         yield from _schema_problems((*at, "arguments"), arguments, lines)
         yield from _arguments_problems((*at, "arguments"), arguments, lines)
         yield from _control_problems((*at, "control_arguments"), spec, arguments, lines)
+    if spec.get("identifiers") and spec.get("effect") != "read":
+        yield lines.problem(
+            (*at, "identifiers"), f"{_dotted((*at, 'identifiers'))}: only a `read` tells what is there: remove it"
+        )
     if isinstance(spec.get("result"), (dict, bool)):
         yield from _schema_problems((*at, "result"), spec["result"], lines)
 

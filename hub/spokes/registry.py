@@ -128,6 +128,11 @@ class RegisteredFunction:
         """RFC 6901 pointers of the arguments that steer it."""
         return self.spec.control_arguments
 
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """RFC 6901 pointers into its result, `*` for every item, of what its app keeps as names of things."""
+        return self.spec.identifiers
+
 
 class Registry:
     """The installed apps, by name. Built once; a change of what is installed is a new registry.

@@ -193,6 +193,7 @@ unused := {
 	"/context/chain/1",
 	"/context/counts/prompts",
 	"/context/counts/approved",
+	"/context/counts/declined",
 }
 
 test_defined_whatever_part_of_a_connection_is_of_another_type[note] if {

@@ -28,6 +28,7 @@ by_spoke := {
 			"function_minute": 1,
 			"prompts": 0,
 			"approved": 0,
+			"declined": 0,
 		},
 	},
 	"grants": [],

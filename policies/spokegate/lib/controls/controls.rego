@@ -1,6 +1,9 @@
 # METADATA
 # title: Control arguments
-# description: The arguments that steer a function, and whether their values are the user's own words.
+# description: >-
+#   The arguments that steer a function, and what is known of where their values come from. A function that declares
+#   none is steered by all of its arguments, so nothing is known of it. Each value counts by itself: of a list every
+#   item. An empty list is nobody's words, and an object never counts, since its keys are values without provenance.
 package spokegate.lib.controls
 
 import data.spokegate.lib.pointers
@@ -24,35 +27,81 @@ complete if {
 
 # METADATA
 # title: The user's own words
-# description: >-
-#   At least one control argument is present, and the value of each that is present stands in the user's own words. A
-#   function that declares none is steered by all of its arguments, so nothing is known of it.
+# description: At least one control argument is present, and all that steers stands in the user's own words.
 all_from_user if {
-	count(present) > 0
-	every pointer, value in present {
-		from_user(pointer, value)
+	plain
+	every pointer in values {
+		said(pointer)
 	}
 }
 
 # METADATA
-# title: Value from the user
-# scope: document
+# title: Known
 # description: >-
-#   For a string or number the provenance says so; for a list it does for every item. An empty list is nobody's words,
-#   and an object never counts, since its keys are values that have no provenance.
-from_user(pointer, value) if {
-	scalar(value)
-	input.context.provenance[pointer].user == true
-}
-
-from_user(pointer, value) if {
-	is_array(value)
-	count(value) > 0
-	every index, item in value {
-		scalar(item)
-		input.context.provenance[sprintf("%s/%v", [pointer, index])].user == true
+#   At least one control argument is present, and all that steers is what the user said, or names something that is
+#   there.
+all_known if {
+	plain
+	every pointer in values {
+		known(pointer)
 	}
 }
+
+# METADATA
+# title: Plain
+# description: At least one control argument is present, and each is a text, a number, or a list of them.
+plain if {
+	count(present) > 0
+	every _, value in present {
+		plain_value(value)
+	}
+}
+
+# METADATA
+# title: Values that steer
+# scope: document
+# description: The pointers of all texts and numbers in the control arguments.
+values contains pointer if {
+	some pointer, value in present
+	scalar(value)
+}
+
+values contains item if {
+	some pointer, value in present
+	is_array(value)
+	some index, _ in value
+	item := sprintf("%s/%v", [pointer, index])
+}
+
+# METADATA
+# title: Said by the user
+# scope: document
+said(pointer) if input.context.provenance[pointer].user == true
+
+# METADATA
+# title: Names something that is there
+# description: It is, whole, what an app that is trusted for it calls a thing that it keeps.
+# scope: document
+listed(pointer) if count(input.context.provenance[pointer].identifier_of) > 0
+
+# METADATA
+# title: Known value
+# scope: document
+known(pointer) if said(pointer)
+
+known(pointer) if listed(pointer)
+
+# METADATA
+# title: Of a source that the user named
+# description: It stands in what a read returned whose own control arguments the user said, or a person agreed to.
+# scope: document
+of_named_source(pointer) if is_object(input.context.provenance[pointer].named_source)
+
+# METADATA
+# title: Quoted
+# description: It stands, whole, in what some function returned.
+# scope: document
+quoted(pointer) if count(input.context.provenance[pointer].from) > 0
 
 # METADATA
 # title: Scalar
@@ -60,3 +109,13 @@ from_user(pointer, value) if {
 scalar(value) if is_string(value)
 
 scalar(value) if is_number(value)
+
+plain_value(value) if scalar(value)
+
+plain_value(value) if {
+	is_array(value)
+	count(value) > 0
+	every item in value {
+		scalar(item)
+	}
+}

@@ -65,3 +65,49 @@ test_not_complete[note] if {
 	}
 	not controls.complete with input as document
 }
+
+listed := {"user": false, "from": ["mail.search"], "identifier_of": ["mail.search"]}
+
+test_all_known[note] if {
+	some note, document in {
+		"said": request(["/to"], {"to": "bob"}, {"/to": user}),
+		"there": request(["/to"], {"to": "bob"}, {"/to": listed}),
+		"one and one": request(["/to"], {"to": ["bob", "eve"]}, {"/to/0": user, "/to/1": listed}),
+	}
+	controls.all_known with input as document
+}
+
+test_not_all_known[note] if {
+	some note, document in {
+		"merely returned": request(["/to"], {"to": "bob"}, {"/to": other}),
+		"there to nobody": request(["/to"], {"to": "bob"}, {"/to": object.union(other, {"identifier_of": []})}),
+		"one of two": request(["/to", "/cc"], {"to": "bob", "cc": "eve"}, {"/to": listed, "/cc": other}),
+		"an object": request(["/to"], {"to": {"a": "bob"}}, {"/to": listed, "/to/a": listed}),
+		"none is declared": request([], {"to": "bob"}, {"/to": listed}),
+		"nothing": {},
+	}
+	not controls.all_known with input as document
+}
+
+test_of_a_named_source if {
+	controls.of_named_source("/to") with input as request([], {}, {"/to": object.union(other, {"named_source": {
+		"confidentiality": [],
+		"integrity": ["web"],
+	}})})
+}
+
+test_of_no_named_source[note] if {
+	some note, provenance in {
+		"of another": {"/to": other},
+		"words": {"/to": object.union(other, {"named_source": "yes"})},
+		"nothing": {},
+	}
+	not controls.of_named_source("/to") with input as request([], {}, provenance)
+}
+
+test_quoted if controls.quoted("/to") with input as request([], {}, {"/to": other})
+
+test_not_quoted[note] if {
+	some note, provenance in {"said": {"/to": user}, "nothing": {}}
+	not controls.quoted("/to") with input as request([], {}, provenance)
+}

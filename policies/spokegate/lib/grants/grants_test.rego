@@ -375,7 +375,10 @@ test_scopes[note] if {
 			"values": {"/resource/function/control_arguments": []},
 			"scopes": testing.longer,
 		},
-		"irreversible": {"values": {"/resource/function/effect": "irreversible"}, "scopes": ["once"]},
+		"irreversible": {
+			"values": {"/resource/function/effect": "irreversible", "/context/labels/integrity": []},
+			"scopes": ["once"],
+		},
 	}
 	decision := spokegate.decision with input as testing.patched(asked([]), case.values)
 	decision.prompt.scopes == case.scopes

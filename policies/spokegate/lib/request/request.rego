@@ -41,6 +41,11 @@ shares if input.action.name == "share"
 connects if input.action.name == "connect"
 
 # METADATA
+# title: Reviewed
+# description: Somebody has reviewed the asking app.
+reviewed if input.subject.app.trust in {"reviewed", "system"}
+
+# METADATA
 # title: Within one app
 # description: The asking app is the serving app.
 within_app if {

@@ -70,9 +70,37 @@ test_prompts_do_not_hold_back_the_user if {
 	decision.reasons == [testing.always_asked]
 }
 
+declined := {
+	"code": "fatigue.declined",
+	"message": "A person has said no to just this request of reader, and the user has said nothing since.",
+	"rule": "spokegate.rules.fatigue",
+}
+
+test_declined_in_the_place_of_the_same_question_again if {
+	expected := testing.denied([declined, testing.untrusted_control])
+	spokegate.decision == expected with input as testing.patched(steered, {"/context/counts/declined": 1})
+}
+
+test_declined_does_not_hold_back_what_a_rule_allows if {
+	request := testing.patched(testing.by_spoke, {"/context/counts/declined": 1})
+	spokegate.decision == testing.delivered([testing.declared_read]) with input as request
+}
+
+test_declined_does_not_hold_back_the_user if {
+	request := testing.patched_in_turn(testing.by_user, [testing.irreversible, {"/context/counts/declined": 1}])
+	decision := spokegate.decision with input as request
+	decision.effect == "ask"
+	decision.reasons == [testing.always_asked]
+}
+
 test_prompts_where_they_are_not_known[pointer] if {
-	some pointer in {"/context", "/context/counts", "/context/counts/prompts"}
+	some pointer, expected in {
+		"/context": {"fatigue.declined", "fatigue.prompts"},
+		"/context/counts": {"fatigue.declined", "fatigue.prompts"},
+		"/context/counts/prompts": {"fatigue.prompts"},
+		"/context/counts/declined": {"fatigue.declined"},
+	}
 	denials := fatigue.deny with input as testing.without(steered, pointer)
 	codes := {denial.code | some denial in denials}
-	codes == {"fatigue.prompts"}
+	codes == expected
 }

@@ -2,9 +2,11 @@
 # title: Untrusted influence
 # description: >-
 #   What a spoke may do to the world, or send out of the system, once an untrusted origin has influenced it. A read with
-#   egress counts, because its arguments go out.
+#   egress counts, because its arguments go out. What it is judged by is where the values come from: who said what it
+#   acts on, and whose words it carries.
 package spokegate.rules.influence
 
+import data.spokegate.lib.content
 import data.spokegate.lib.controls
 import data.spokegate.lib.reasons
 import data.spokegate.lib.request
@@ -13,17 +15,33 @@ import data.spokegate.lib.request
 # title: Confidential data out under untrusted influence
 # description: >-
 #   {caller} carries confidential data ({confidential}) and is influenced by {origins}; {function} sends data out of the
-#   system.
+#   system, and where to is not the user's word.
 # custom:
 #   code: influence.confidential_egress
 deny contains reason if {
 	call_under_influence
 	not request.unconfidential
 	not stays_inside
+	not destination_accounted_for
 	reason := reasons.of(rego.metadata.chain(), {
 		"confidential": object.get(input, ["context", "labels", "confidentiality"], []),
 		"origins": origins,
 	})
+}
+
+# METADATA
+# title: Irreversible act steered by something untrusted
+# description: >-
+#   {caller} is influenced by {origins}; what {function} does cannot be undone, and what it would do it to ({controls})
+#   is neither in the user's own words nor known to be there.
+# custom:
+#   code: influence.untrusted_irreversible
+deny contains reason if {
+	call_under_influence
+	not request.reversible
+	count(controls.present) > 0
+	not steered_to_known
+	reason := reasons.of(rego.metadata.chain(), {"origins": origins, "controls": steered_by})
 }
 
 # METADATA
@@ -35,8 +53,22 @@ deny contains reason if {
 ask contains reason if {
 	call_under_influence
 	not request.reads_only
-	not controls.all_from_user
+	not steered_by_user
 	reason := reasons.of(rego.metadata.chain(), {"origins": origins, "controls": steered_by})
+}
+
+# METADATA
+# title: Foreign references sent out under untrusted influence
+# description: >-
+#   {caller} is influenced by {origins}, and {function} would send out links or addresses that the user did not name
+#   (in {content}).
+# custom:
+#   code: influence.untrusted_reference
+ask contains reason if {
+	call_under_influence
+	not stays_inside
+	count(content.foreign_references) > 0
+	reason := reasons.of(rego.metadata.chain(), {"origins": origins, "content": content.foreign_references})
 }
 
 # METADATA
@@ -51,6 +83,114 @@ allow contains reason if {
 	controls.all_from_user
 	reason := reasons.of(rego.metadata.chain(), {"origins": origins})
 }
+
+# METADATA
+# title: Dictated by the user
+# description: >-
+#   {caller} is influenced by {origins}, but what {function} carries is the user's own text, and what it acts on is
+#   known to be there.
+# custom:
+#   code: influence.user_dictated
+allow contains reason if {
+	call_under_influence
+	request.reversible
+	not request.reads_only
+	dictated_by_user
+	reason := reasons.of(rego.metadata.chain(), {"origins": origins})
+}
+
+# METADATA
+# title: Called for by the user
+# description: >-
+#   {caller} is influenced by {origins}, but the user's own words call for {function} and say whom or what it is about;
+#   what they leave open is known to be there, or said by a source that they named.
+# custom:
+#   code: influence.user_called
+allow contains reason if {
+	call_under_influence
+	request.reversible
+	not request.reads_only
+	called_by_user
+	reason := reasons.of(rego.metadata.chain(), {"origins": origins})
+}
+
+steered_by_user if controls.all_from_user
+
+steered_by_user if dictated_by_user
+
+steered_by_user if called_by_user
+
+# An app that nobody reviewed could choose, among what is there, what an attacker wants.
+dictated_by_user if {
+	request.reviewed
+	content.dictated
+	controls.all_known
+}
+
+called_by_user if {
+	request.reviewed
+	called_for
+	controls.plain
+	some pointer in controls.values
+	controls.said(pointer)
+	every other in controls.values {
+		left_open(other)
+	}
+}
+
+called_for if input.context.called_for == true
+
+called_for if input.context.planned == true
+
+left_open(pointer) if controls.said(pointer)
+
+left_open(pointer) if controls.of_named_source(pointer)
+
+# Among what is there, somebody untrusted may choose whom something is sent to.
+left_open(pointer) if {
+	controls.listed(pointer)
+	stays_inside
+}
+
+steered_to_known if controls.all_from_user
+
+steered_to_known if {
+	request.reviewed
+	controls.all_known
+}
+
+# Where to, by values of which each is the user's, or known to be there, or said by a source that the user named and
+# that all of the confidential data is of: a source may say where its own data goes, and not where others' goes.
+destination_accounted_for if {
+	request.reviewed
+	controls.plain
+	every pointer in controls.values {
+		accounted_for(pointer)
+	}
+}
+
+# What is quoted and nothing else says no more than which of the things that were read was chosen.
+destination_accounted_for if {
+	request.reviewed
+	controls.plain
+	count(content.arguments) == 0
+	every pointer in controls.values {
+		said_or_quoted(pointer)
+	}
+}
+
+accounted_for(pointer) if controls.known(pointer)
+
+accounted_for(pointer) if {
+	of_source := input.context.provenance[pointer].named_source.confidentiality
+	every label in input.context.labels.confidentiality {
+		label in of_source
+	}
+}
+
+said_or_quoted(pointer) if controls.said(pointer)
+
+said_or_quoted(pointer) if controls.quoted(pointer)
 
 stays_inside if input.resource.function.egress == false
 

@@ -8,7 +8,7 @@ confidential_egress := {
 	"code": "influence.confidential_egress",
 	"message": concat("", [
 		"reader carries confidential data (health) and is influenced by web; ",
-		"archive.find sends data out of the system.",
+		"archive.find sends data out of the system, and where to is not the user's word.",
 	]),
 	"rule": "spokegate.rules.influence",
 }
@@ -42,7 +42,7 @@ egress := {"/resource/function/egress": true}
 
 request(patches) := testing.patched_in_turn(testing.by_spoke, patches)
 
-test_confidential_egress_even_where_the_user_names_the_control_argument if {
+test_confidential_egress_of_an_unreviewed_app_even_where_the_user_names_the_control_argument if {
 	spokegate.decision == testing.denied([confidential_egress]) with input as request([
 		testing.write,
 		testing.influenced,
@@ -154,12 +154,11 @@ test_untrusted_control_of_a_read_with_egress if {
 	])
 }
 
-test_untrusted_control_of_an_irreversible_function if {
-	reasons := [testing.untrusted_control, testing.always_asked]
+test_untrusted_control_of_an_irreversible_function_without_any if {
+	reasons := [all_of_its_arguments, testing.always_asked]
 	spokegate.decision == testing.asked(reasons, ["once"]) with input as request([
-		testing.irreversible,
 		testing.influenced,
-		testing.foreign,
+		{"/resource/function/effect": "irreversible"},
 	])
 }
 

@@ -208,6 +208,18 @@ sound_request if {
 	is_object(input.context.provenance)
 	is_string(input.context.arguments_digest)
 	sound_labels(input.context.labels)
+	every known in input.context.provenance {
+		sound_provenance(known)
+	}
+}
+
+sound_provenance(known) if {
+	is_boolean(known.user)
+	is_array(known.from)
+	is_number(object.get(known, "user_share", 0))
+	is_array(object.get(known, "identifier_of", []))
+	is_array(object.get(known, "references", []))
+	sound_labels(object.get(known, "named_source", {"confidentiality": [], "integrity": []}))
 }
 
 sound_labels(labels) if {

@@ -82,6 +82,36 @@ test_malformed_when_a_part_is_of_another_type[pointer] if {
 	spokegate.decision == testing.denied([malformed]) with input as request
 }
 
+test_malformed_provenance[note] if {
+	some note, known in {
+		"no object": true,
+		"the user in words": {"user": "true", "from": []},
+		"no sources": {"user": true},
+		"a source in words": {"user": true, "from": "web.read"},
+		"a share in words": {"user": false, "from": [], "user_share": "0.9"},
+		"a source in words that lists it": {"user": false, "from": [], "identifier_of": "web.read"},
+		"a reference in words": {"user": false, "from": [], "references": "www.evil.example"},
+		"a named source without labels": {"user": false, "from": [], "named_source": {"integrity": []}},
+	}
+	request := testing.patched(testing.by_user, {"/context/provenance": {
+		"/text": {"user": true, "from": []},
+		"/to": known,
+	}})
+	spokegate.decision == testing.denied([malformed]) with input as request
+}
+
+test_sound_provenance if {
+	request := testing.patched(testing.by_user, {"/context/provenance": {"/to": {
+		"user": false,
+		"from": ["web.read"],
+		"user_share": 0.5,
+		"identifier_of": ["web.read"],
+		"references": ["www.evil.example"],
+		"named_source": {"confidentiality": [], "integrity": ["web"]},
+	}}})
+	spokegate.decision == testing.allowed([testing.user_call]) with input as request
+}
+
 test_unknown_subject[note] if {
 	some note, case in {
 		"no app": {

@@ -34,3 +34,22 @@ allow contains reason if {
 	controls.all_from_user
 	reason := reasons.of(rego.metadata.chain(), {})
 }
+
+# METADATA
+# title: Write to what is there
+# description: >-
+#   Nothing untrusted has influenced {caller}, which is reviewed, and what {function} is to act on is what the user said
+#   or is known to be there.
+# custom:
+#   code: requests.known_control
+allow contains reason if {
+	input.action.name == "invoke"
+	discovery.declared
+	request.reversible
+	not request.reads_only
+	request.uninfluenced
+	request.reviewed
+	controls.all_known
+	not controls.all_from_user
+	reason := reasons.of(rego.metadata.chain(), {})
+}

@@ -59,8 +59,6 @@ test_no_user_directed_write[note] if {
 	some note, values in {
 		"another's words": testing.foreign,
 		"no provenance": {"/context/provenance": {}},
-		"provenance of another type": {"/context/provenance": {"/to": true}},
-		"user in words": {"/context/provenance": {"/to": {"user": "true", "from": []}}},
 		"one of two": {"/resource/function/control_arguments": ["/to", "/text"]},
 	}
 	request := testing.patched_in_turn(testing.by_spoke, [testing.write, values])
@@ -77,6 +75,54 @@ test_no_user_directed_write_without_a_control_argument[note] if {
 		{"/resource/function/control_arguments": case.controls},
 	])
 	spokegate.decision == testing.undecided(case.scopes) with input as request
+}
+
+reviewed := {"/subject/app/trust": "reviewed"}
+
+there := {"/context/provenance": {"/to": {"user": false, "from": ["archive.list"], "identifier_of": ["archive.list"]}}}
+
+known_control := {
+	"code": "requests.known_control",
+	"message": concat("", [
+		"Nothing untrusted has influenced reader, which is reviewed, and what archive.find is to act on is what the user ",
+		"said or is known to be there.",
+	]),
+	"rule": "spokegate.rules.requests",
+}
+
+test_write_to_what_is_there if {
+	request := testing.patched_in_turn(testing.by_spoke, [testing.write, there, reviewed])
+	spokegate.decision == testing.delivered([known_control]) with input as request
+}
+
+test_a_write_that_the_user_directs_has_one_reason if {
+	request := testing.patched_in_turn(testing.by_spoke, [testing.write, reviewed])
+	spokegate.decision == testing.delivered([testing.directed_write]) with input as request
+}
+
+test_no_write_to_what_is_there[note] if {
+	some note, values in {
+		"by an unreviewed app": {"/subject/app/trust": "unreviewed"},
+		"known to no function": {"/context/provenance/~1to/identifier_of": []},
+		"merely returned": {"/context/provenance": {"/to": {"user": false, "from": ["archive.list"]}}},
+		"one of two": {"/resource/function/control_arguments": ["/to", "/text"]},
+	}
+	request := testing.patched_in_turn(testing.by_spoke, [testing.write, there, reviewed, values])
+	spokegate.decision == testing.undecided(testing.for_good) with input as request
+}
+
+test_no_allow_of_what_is_there[note] if {
+	some note, values in {
+		"a probe": {"/action/name": "probe"},
+		"undeclared": {"/subject/app/asks": []},
+		"irreversible": {"/resource/function/effect": "irreversible"},
+		"influenced": testing.influenced,
+	}
+	allows := requests.allow with input as testing.patched_in_turn(
+		testing.by_spoke,
+		[testing.write, there, reviewed, values],
+	)
+	count(allows) == 0
 }
 
 test_no_allow_of_a_write_that_is_not_offered[note] if {

@@ -37,7 +37,7 @@ deny contains reason if {
 #   code: sharing.unreviewed
 ask contains reason if {
 	request.shares
-	not reviewed
+	not request.reviewed
 	reason := reasons.of(rego.metadata.chain(), {})
 }
 
@@ -62,7 +62,7 @@ allow contains reason if {
 	request.shares
 	declared
 	cleared
-	reviewed
+	request.reviewed
 	reason := reasons.of(rego.metadata.chain(), {})
 }
 
@@ -79,8 +79,6 @@ cleared if {
 }
 
 unconfidential if input.resource.user_data.confidentiality == []
-
-reviewed if input.subject.app.trust in {"reviewed", "system"}
 
 carried contains label if some label in input.resource.user_data.confidentiality
 

@@ -1,0 +1,120 @@
+"""`make lab-agentdojo`: measure AgentDojo's suites through a hub, print the figures, and write them down.
+
+The exit code is 1 when an attack got through the shipped policies though nobody agreed to everything, or when the same
+attacks come to nothing where everything is allowed; 2 when there is something wrong with what was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+# Servers that end are nothing to report here. Before gRPC is loaded, which reads it once.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+from rich.console import Console
+
+from hub.config import PROJECT_ROOT
+from hub.errors import SpokegateError
+from tests.lab.agentdojo.agent import ORDERS
+from tests.lab.agentdojo.manifests import SHIPPED
+from tests.lab.agentdojo.measuring import Measured, Row, Unit, measure, rows
+from tests.lab.agentdojo.people import ANSWERERS
+from tests.lab.agentdojo.report import by_rule, figures, problems, through
+from tests.lab.agentdojo.runs import POLICY_NAMES
+
+OUTPUT = PROJECT_ROOT / "build" / "lab" / "agentdojo.json"
+TRAILS = PROJECT_ROOT / "build" / "lab" / "agentdojo-through.json"
+SUITES = ("banking", "slack")
+ATTACKS = ("important_instructions", "tool_knowledge")
+
+
+def main() -> int:
+    """Measure."""
+    options = _options()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
+    began = time.perf_counter()
+    try:
+        measured = _measured(_units(options), options.jobs, console)
+    except SpokegateError as error:
+        console.print(str(error), style="red", markup=False)
+        return 2
+    found = [row for of in measured for row in rows(of)]
+    for suite in options.suite:
+        console.print(figures(found, suite))
+        console.print(by_rule(measured, suite))
+    _write(found, measured)
+    for problem in problems(found):
+        console.print(problem, style="bold red", markup=False)
+    runs = sum(len(of.benign) + sum(len(one.runs) for one in of.attacked) for of in measured)
+    console.print(
+        f"{runs} runs in {time.perf_counter() - began:.0f} s; {OUTPUT.relative_to(PROJECT_ROOT)}, and every pair that "
+        f"got through with its decisions in {TRAILS.relative_to(PROJECT_ROOT)}",
+        style="dim",
+    )
+    return 1 if problems(found) else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.lab.agentdojo", description="Measure AgentDojo's suites through a hub."
+    )
+    parser.add_argument("--suite", action="append", metavar="NAME", help="a suite; banking and slack otherwise")
+    parser.add_argument("--manifests", type=Path, metavar="DIR", help="the suite's manifests, APP/app.yaml each")
+    parser.add_argument("--order", action="append", choices=ORDERS, help="one order; both otherwise")
+    parser.add_argument("--attack", action="append", metavar="NAME", help=f"one text; {' and '.join(ATTACKS)} otherwise")
+    parser.add_argument("--answerer", action="append", choices=ANSWERERS, help="who answers; each of them otherwise")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes at once")
+    options = parser.parse_args()
+    options.suite = options.suite or list(SUITES)
+    if options.manifests is not None and len(options.suite) != 1:
+        parser.error("--manifests: belongs to one --suite")
+    for suite in options.suite:
+        if options.manifests is None and not (SHIPPED / suite).is_dir():
+            parser.error(f"--suite {suite}: there are no manifests for it here: give their folder as --manifests")
+    if options.manifests is not None and not options.manifests.is_dir():
+        parser.error(f"--manifests: there is no folder {options.manifests}")
+    return options
+
+
+def _units(options: argparse.Namespace) -> list[Unit]:
+    orders, attacks = tuple(options.order or ORDERS), tuple(options.attack or ATTACKS)
+    return [
+        Unit(suite, options.manifests or SHIPPED / suite, policy, answerer, orders, attacks)
+        for suite in options.suite
+        for policy in POLICY_NAMES
+        # Where nothing is asked about, it does not matter who would answer.
+        for answerer in (options.answerer or ANSWERERS if policy == "shipped" else ANSWERERS[:1])
+    ]
+
+
+def _measured(units: list[Unit], jobs: int, console: Console) -> list[Measured]:
+    done: dict[Unit, Measured] = {}
+    # Forked from here, a process would have gRPC's threads half.
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(measure, unit): unit for unit in units}
+        try:
+            for future in as_completed(waiting):
+                unit = waiting[future]
+                done[unit] = future.result()
+                console.print(f"{unit.suite}, {unit.policy}, {unit.answerer}: done", style="dim")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [done[unit] for unit in units]
+
+
+def _write(found: list[Row], measured: list[Measured]) -> None:
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps([row.as_json() for row in found], indent=1) + "\n")
+    TRAILS.write_text(json.dumps(list(through(measured)), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
