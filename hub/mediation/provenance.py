@@ -13,7 +13,7 @@ parts nobody but an app has said. Of each value it says
 * of those results, whether one is of a read that the user named: one whose control arguments are all the user's, or one
   that a person said yes to. What it carries is what such a source may speak for;
 * which functions' results hold exactly this value as an identifier of something that their app keeps;
-* which links and addresses are in it that the user did not say.
+* which links are in it that the user did not say.
 
 What is kept and what is traced is bounded, because a hostile app chooses both; what was said longest ago goes first. A
 result is no source of what its own call's arguments said: an echo proves nothing. Nor is anything an identifier that
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.mediation.labels import NONE, Labels
-from hub.mediation.references import references_in
+from hub.mediation.links import links_in
 from hub.mediation.request import LabelsFact, Provenance
 from hub.mediation.said import SEPARATOR, Said
 from hub.mediation.words import forms_of, text_of, texts_of, verbatim, words_of
@@ -167,7 +167,7 @@ class Evidence:
             user_share=None if user else self._user_share(words),
             named_source=LabelsFact(**_join(named).to_json()) if named else None,
             identifier_of=sorted(self._identifiers.get(text, ())) or None,
-            references=None if user else self._foreign_references(text),
+            links=None if user else self._foreign_links(text),
         )
 
     def _user_share(self, words: str) -> float | None:
@@ -176,12 +176,8 @@ class Evidence:
             return None
         return round(self._user.share(listed), 3) or None
 
-    def _foreign_references(self, text: str) -> list[str] | None:
-        found = [
-            reference
-            for reference in references_in(text)
-            if not self._user.was_said(words_of(reference), verbatim(reference))
-        ]
+    def _foreign_links(self, text: str) -> list[str] | None:
+        found = [link for link in links_in(text) if not self._user.was_said(words_of(link), verbatim(link))]
         return found or None
 
 

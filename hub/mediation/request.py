@@ -149,9 +149,9 @@ class Provenance(_Document):
         description="Functions whose results hold exactly this value as the name of something that is there; absent "
         "where none does.",
     )
-    references: list[str] | None = Field(
+    links: list[str] | None = Field(
         default=None,
-        description="Links and e-mail addresses in the value that the user did not say; absent where there are none.",
+        description="Links in the value that the user did not say; absent where there are none.",
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -29,8 +29,15 @@ _COUNTS = {
     "function_minute": "if the session had asked for {function} at most {n} times within the minute",
     "session_tokens": "if it had come to at most {n} tokens of the session, with what may be answered",
     "app_tokens": "if it had come to at most {n} tokens of the asker, with what may be answered",
+    "declined": "if a person had said no to just this at most {n} times",
     "user_tokens": "if it had come to at most {n} tokens of the user today, with what may be answered",
 }
+_SPARES = {
+    "user_share": "if {pointer} were less of the user's own words",
+    "identifier_of": "if {pointer} were not known to be there",
+    "named_source": "if {pointer} did not stand in a source that the user named",
+}
+_ASKS = {"links": "if {pointer} held no links that the user did not name"}
 _ABSENT = object()
 
 Step = str | int
@@ -57,14 +64,16 @@ class Change:
 
 def loosening(document: dict[str, Any]) -> list[Change]:
     """Return the changes that could make a decision less strict."""
-    found = [*_yes(document), *_provenance(document, user=True), *_plan(document), *_labels(document)]
+    found = [*_yes(document), *_provenance(document, user=True), *_without_evidence(document, _ASKS)]
+    found += [*_called_for(document, called=True), *_plan(document), *_labels(document)]
     found += [*_declared(document), *_clearance(document), *_trust(document), *_counts(document)]
     return sorted(found, key=lambda change: change.size)
 
 
 def tightening(document: dict[str, Any]) -> list[Change]:
     """Return the changes that could make a decision stricter: what an allow may stand on."""
-    return [*_without_grant(document), *_provenance(document, user=False)]
+    found = [*_without_grant(document), *_provenance(document, user=False)]
+    return [*found, *_without_evidence(document, _SPARES), *_called_for(document, called=False)]
 
 
 def lowered(document: dict[str, Any], change: Change, count: int) -> Change:
@@ -140,6 +149,22 @@ def _provenance(document: dict[str, Any], *, user: bool) -> Iterator[Change]:
         every = provenance | {pointer: {"user": True, "from": []} for pointer in pointers}
         changed = _with(document, ["context", "provenance"], every)
         yield Change(f"if all arguments {words} {owner}", "/context/provenance", changed, size=len(pointers))
+
+
+def _without_evidence(document: dict[str, Any], kinds: dict[str, str]) -> Iterator[Change]:
+    for pointer, known in document["context"]["provenance"].items():
+        for kind in kinds.keys() & known.keys():
+            less = {name: value for name, value in known.items() if name != kind}
+            changed = _with(document, ["context", "provenance", pointer], less)
+            where = f"/context/provenance/{_escaped(pointer)}/{kind}"
+            yield Change(kinds[kind].format(pointer=pointer), where, changed)
+
+
+def _called_for(document: dict[str, Any], *, called: bool) -> Iterator[Change]:
+    if document["context"].get("called_for", False) is not called and "function" in document["resource"]:
+        words = "called for it" if called else "did not call for it"
+        changed = _with(document, ["context", "called_for"], called)
+        yield Change(f"if {document['subject']['user']}'s own words {words}", "/context/called_for", changed)
 
 
 def _plan(document: dict[str, Any]) -> Iterator[Change]:

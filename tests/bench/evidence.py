@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import time
 
-from hub.mediation.provenance import MAX_RESULT_CHARACTERS, MAX_TRACED_VALUES, MAX_USER_CHARACTERS, Evidence
+from hub.mediation.provenance import (
+    MAX_RESULT_CHARACTERS,
+    MAX_TRACED_VALUES,
+    MAX_USER_CHARACTERS,
+    Evidence,
+    Reading,
+)
 from tests.bench.figures import Figure, median
 from tests.bench.measure import milliseconds
 
@@ -46,5 +52,5 @@ def _evidence(share: float) -> Evidence:
     text = " ".join(f"word{number}" for number in range(_TEXT_CHARACTERS // 8))
     for number in range(int(share * MAX_USER_CHARACTERS) // _TEXT_CHARACTERS):
         evidence.add_user_text(f"{number} {text}"[:_TEXT_CHARACTERS])
-        evidence.add_result("archive.find", [f"{number} {text}"[:_TEXT_CHARACTERS]], {})
+        evidence.add_result(Reading("archive.find"), [f"{number} {text}"[:_TEXT_CHARACTERS]], {})
     return evidence

@@ -154,12 +154,12 @@ irreversible := object.union(write, {"/resource/function/effect": "irreversible"
 # METADATA
 # title: Foreign control argument
 # description: The patch that makes the control argument of the write another's words.
-foreign := {"/context/provenance": {"/to": {"user": false, "from": ["web.read"]}}}
+foreign := {"/context/provenance": {"/to": {"user": false, "from": ["news.read"]}}}
 
 # METADATA
 # title: Influenced
 # description: The patch by which an untrusted origin has influenced the asker.
-influenced := {"/context/labels/integrity": ["web"]}
+influenced := {"/context/labels/integrity": ["news"]}
 
 # METADATA
 # title: Patched document
@@ -276,7 +276,7 @@ always_asked := {
 untrusted_control := {
 	"code": "influence.untrusted_control",
 	"message": concat("", [
-		"reader is influenced by web, ",
+		"reader is influenced by news, ",
 		"and what steers archive.find (/to) is not in the user's own words.",
 	]),
 	"rule": "spokegate.rules.influence",

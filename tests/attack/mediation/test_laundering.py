@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import rfc8785
 
-from hub.mediation import describe, provenance, schema
+from hub.mediation import describe, schema
 from hub.mediation.caller import SessionState
 from hub.mediation.kept import KeptLabels
+from hub.mediation.said import Said
 from hub.spokes import forwarder
 from tests.attack.ledger import attack
 from tests.attack.mediation.open_house import Houses
@@ -148,11 +149,11 @@ async def test_a_secret_in_a_failure(houses: Houses, defended: bool, monkeypatch
 async def test_nearly_the_users_words(houses: Houses, defended: bool, to: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """The control's hub compares words without the punctuation around them, on both sides."""
 
-    def by_words(self: provenance._Said, words: str, verbatim: str) -> bool:
+    def by_words(self: Said[Any], words: str, verbatim: str) -> bool:
         return bool(self.who_said(words))
 
     if not defended:
-        monkeypatch.setattr(provenance._Said, "was_said", by_words)
+        monkeypatch.setattr(Said, "was_said", by_words)
     async with houses.guest(guarded=True) as guest, Person(guest.client, None).watching():
         send = unsaid("vault.send", to=to, body="x")
         [outcome] = await ask(guest.session, send, user_text=f"Write to {EVE} that I am well.")

@@ -25,12 +25,14 @@ from hub.errors import SpokegateError
 from tests.lab.agentdojo.agent import ORDERS
 from tests.lab.agentdojo.manifests import SHIPPED
 from tests.lab.agentdojo.measuring import Measured, Row, Unit, measure, rows
+from tests.lab.agentdojo.own import OwnRow, measure_own
 from tests.lab.agentdojo.people import ANSWERERS
-from tests.lab.agentdojo.report import by_rule, figures, problems, through
+from tests.lab.agentdojo.report import by_rule, figures, own_cases, own_problems, problems, through
 from tests.lab.agentdojo.runs import POLICY_NAMES
 
 OUTPUT = PROJECT_ROOT / "build" / "lab" / "agentdojo.json"
 TRAILS = PROJECT_ROOT / "build" / "lab" / "agentdojo-through.json"
+OURS = PROJECT_ROOT / "build" / "lab" / "agentdojo-ours.json"
 SUITES = ("banking", "slack")
 ATTACKS = ("important_instructions", "tool_knowledge")
 
@@ -41,7 +43,7 @@ def main() -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
     began = time.perf_counter()
     try:
-        measured = _measured(_units(options), options.jobs, console)
+        measured, ours = _measured(_units(options), _ours(options), options.jobs, console)
     except SpokegateError as error:
         console.print(str(error), style="red", markup=False)
         return 2
@@ -49,8 +51,11 @@ def main() -> int:
     for suite in options.suite:
         console.print(figures(found, suite))
         console.print(by_rule(measured, suite))
-    _write(found, measured)
-    for problem in problems(found):
+    if ours:
+        console.print(own_cases(ours))
+    _write(found, measured, ours)
+    wrong = [*problems(found), *own_problems(ours)]
+    for problem in wrong:
         console.print(problem, style="bold red", markup=False)
     runs = sum(len(of.benign) + sum(len(one.runs) for one in of.attacked) for of in measured)
     console.print(
@@ -58,7 +63,7 @@ def main() -> int:
         f"got through with its decisions in {TRAILS.relative_to(PROJECT_ROOT)}",
         style="dim",
     )
-    return 1 if problems(found) else 0
+    return 1 if wrong else 0
 
 
 def _options() -> argparse.Namespace:
@@ -68,7 +73,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--suite", action="append", metavar="NAME", help="a suite; banking and slack otherwise")
     parser.add_argument("--manifests", type=Path, metavar="DIR", help="the suite's manifests, APP/app.yaml each")
     parser.add_argument("--order", action="append", choices=ORDERS, help="one order; both otherwise")
-    parser.add_argument("--attack", action="append", metavar="NAME", help=f"one text; {' and '.join(ATTACKS)} otherwise")
+    parser.add_argument(
+        "--attack", action="append", metavar="NAME", help=f"one text; {' and '.join(ATTACKS)} otherwise"
+    )
     parser.add_argument("--answerer", action="append", choices=ANSWERERS, help="who answers; each of them otherwise")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes at once")
     options = parser.parse_args()
@@ -94,26 +101,35 @@ def _units(options: argparse.Namespace) -> list[Unit]:
     ]
 
 
-def _measured(units: list[Unit], jobs: int, console: Console) -> list[Measured]:
+def _ours(options: argparse.Namespace) -> list[str]:
+    """Return the suites in whose worlds there are cases of ours, which go by the manifests that are here."""
+    return [suite for suite in options.suite if suite in SUITES and options.manifests is None]
+
+
+def _measured(units: list[Unit], ours: list[str], jobs: int, console: Console) -> tuple[list[Measured], list[OwnRow]]:
     done: dict[Unit, Measured] = {}
     # Forked from here, a process would have gRPC's threads half.
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting = {pool.submit(measure, unit): unit for unit in units}
+        own = [pool.submit(measure_own, suite) for suite in ours]
         try:
             for future in as_completed(waiting):
                 unit = waiting[future]
                 done[unit] = future.result()
                 console.print(f"{unit.suite}, {unit.policy}, {unit.answerer}: done", style="dim")
+            rows_of_ours = [row for future in own for row in future.result()]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return [done[unit] for unit in units]
+    return [done[unit] for unit in units], rows_of_ours
 
 
-def _write(found: list[Row], measured: list[Measured]) -> None:
+def _write(found: list[Row], measured: list[Measured], ours: list[OwnRow]) -> None:
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text(json.dumps([row.as_json() for row in found], indent=1) + "\n")
     TRAILS.write_text(json.dumps(list(through(measured)), indent=1) + "\n")
+    if ours:
+        OURS.write_text(json.dumps([row.as_json() for row in ours], indent=1) + "\n")
 
 
 if __name__ == "__main__":

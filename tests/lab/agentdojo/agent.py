@@ -20,10 +20,18 @@ ORDERS: tuple[Order, ...] = ("interleave", "append")
 
 
 class Hub(Protocol):
-    """The one way from an app to another."""
+    """What the agent has of the hub: `spoke_runner.sdk.Call` says what each does."""
 
     async def invoke(self, function: str, arguments: dict[str, Any]) -> Any:
         """Ask for another app's function."""
+        ...
+
+    async def remember(self, key: str, value: Any) -> None:
+        """Keep a value beyond the session."""
+        ...
+
+    async def recall(self, key: str, default: Any = None) -> Any:
+        """Return what was kept."""
         ...
 
 
@@ -36,54 +44,70 @@ class Attempt:
         injected: Whether an injected text wanted it.
         refused: Why the hub refused it, or `APP_FAILED`; empty when it was done.
         seconds: How long it took, with all that it took elsewhere.
+        words: What was said with a refusal.
     """
 
     function: str
     injected: bool
     refused: str
     seconds: float
+    words: str = ""
 
 
 @dataclass(slots=True)
-class Agent:
+class Asker:
+    """Who asks for tools in one run, and keeps account of it.
+
+    Args:
+        apps: By tool: the app that serves it.
+
+    Attributes:
+        attempts: What was asked for, in order.
+    """
+
+    apps: Mapping[str, str]
+    attempts: list[Attempt] = field(default_factory=list)
+
+    async def respond(self, hub: Hub) -> str:
+        """Do what is to be done, and return the answer."""
+        raise NotImplementedError
+
+    async def ask(self, hub: Hub, call: ToolCall, *, injected: bool) -> Any:
+        """Ask for a tool, and return what it returned; None where that was refused."""
+        function = f"{self.apps[call.tool]}.{call.tool}"
+        result, refused, words, began = None, "", "", time.perf_counter()
+        try:
+            result = await hub.invoke(function, dict(call.arguments))
+        except Refused as error:
+            refused, words = error.reason, error.message
+        self.attempts.append(Attempt(function, injected, refused, time.perf_counter() - began, words))
+        return result
+
+
+@dataclass(slots=True)
+class Agent(Asker):
     """The agent in one run.
 
     Args:
         situation: What is wanted.
         order: Whether it does what was injected at once, or when it has done what the user wants.
-        apps: By tool: the app that serves it.
-
-    Attributes:
-        attempts: What it asked for, in order.
     """
 
-    situation: Situation
-    order: Order
-    apps: Mapping[str, str]
-    attempts: list[Attempt] = field(default_factory=list)
+    situation: Situation = field(kw_only=True)
+    order: Order = field(kw_only=True)
 
     async def respond(self, hub: Hub) -> str:
         """Carry it all out, and return the answer."""
         pending = list(self.situation.injected)
         taken_in = False
         for call in self.situation.wanted:
-            result = await self._ask(hub, call, injected=False)
+            result = await self.ask(hub, call, injected=False)
             taken_in = taken_in or self._reads_injection(result)
             while taken_in and pending and self.order == "interleave":
-                await self._ask(hub, pending.pop(0), injected=True)
+                await self.ask(hub, pending.pop(0), injected=True)
         while taken_in and pending:
-            await self._ask(hub, pending.pop(0), injected=True)
+            await self.ask(hub, pending.pop(0), injected=True)
         return self.situation.answer
-
-    async def _ask(self, hub: Hub, call: ToolCall, *, injected: bool) -> Any:
-        function = f"{self.apps[call.tool]}.{call.tool}"
-        result, refused, began = None, "", time.perf_counter()
-        try:
-            result = await hub.invoke(function, dict(call.arguments))
-        except Refused as error:
-            refused = error.reason
-        self.attempts.append(Attempt(function, injected, refused, time.perf_counter() - began))
-        return result
 
     def _reads_injection(self, result: Any) -> bool:
         # A world is written as YAML, which folds white space.

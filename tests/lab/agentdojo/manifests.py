@@ -72,6 +72,11 @@ _OTHERWISE: dict[str, Any] = {
 }
 
 
+def tools_of(app: AppConfig) -> Iterator[str]:
+    """Yield the functions of an app that was installed."""
+    yield from load_manifest(app.path / MANIFEST_NAME).functions
+
+
 def _surplus(
     functions: dict[str, Any], known: dict[str, Tool], served: dict[str, Path], path: Path, lines: Lines
 ) -> Iterator[Problem]:

@@ -73,7 +73,8 @@ class Row:
         utility: Of the user tasks without an attack: those that were done.
         utility_under_attack: Of the attacked runs: those whose user task was done.
         attack_success: Of the attacked runs: those whose injection task was done.
-        ms_per_call: The median time of a call that nobody was asked about, from the agent's ask to its answer.
+        ms_per_call: The median time of a call that nobody was asked about, into a spoke that runs already: from the
+            agent's ask to its answer.
     """
 
     suite: str
@@ -146,5 +147,12 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _ms_per_call(runs: Sequence[Run]) -> float:
-    unasked = [one.attempt.seconds for run in runs for one in run.decided if one.by == "rule" and one.effect == "allow"]
-    return round(statistics.median(unasked) * 1000, 2) if unasked else 0.0
+    seconds = []
+    for run in runs:
+        running: set[str] = set()
+        for one in run.decided:
+            app = one.attempt.function.split(".")[0]
+            if app in running and one.by == "rule" and one.effect == "allow":
+                seconds.append(one.attempt.seconds)
+            running.add(app)
+    return round(statistics.median(seconds) * 1000, 2) if seconds else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ from spokegate.v1 import decision_pb2, hub_pb2
 
 from hub.client import HubClient
 from hub.mediation.schema import canonical
-from tests.lab.agentdojo.situations import Situation
+from tests.lab.agentdojo.situations import ToolCall
 
 Answerer = Literal["perfect", "refuse_all", "accept_all"]
 
@@ -29,13 +29,13 @@ class Person:
             the other two say always the same. A yes is for one call.
 
     Attributes:
-        situation: What they want.
+        wanted: The calls that do what they want.
         prompts: How often they were asked.
     """
 
     client: HubClient
     answerer: Answerer
-    situation: Situation | None = None
+    wanted: Sequence[ToolCall] = ()
     prompts: int = 0
 
     @asynccontextmanager
@@ -59,7 +59,5 @@ class Person:
     def _agrees(self, prompt: hub_pb2.Prompt) -> bool:
         if self.answerer != "perfect":
             return self.answerer == "accept_all"
-        if self.situation is None:
-            return False
         asked = (prompt.function.split(".", 1)[1], prompt.arguments_json.encode())
-        return asked in [(call.tool, canonical(call.arguments, what=call.tool)) for call in self.situation.wanted]
+        return asked in [(call.tool, canonical(call.arguments, what=call.tool)) for call in self.wanted]

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tests.lab.agentdojo.measuring import Measured, Row
+from tests.lab.agentdojo.own import OwnRow
 from tests.lab.agentdojo.runs import Run
 
 _EFFECTS = ("allow", "ask", "deny")
@@ -76,6 +77,29 @@ def by_rule(measured: Sequence[Measured], suite: str) -> Table:
             count = wanted[effect, code], injected[effect, code]
             table.add_row(code, effect, *(str(number) if number else "" for number in count))
     return table
+
+
+def own_cases(rows: Sequence[OwnRow]) -> Table:
+    """Return the attacks of ours as a table."""
+    table = Table(title="Ours: what the set lacks, with the shipped policies", title_justify="left", padding=(0, 1))
+    for heading in ("suite", "attack", "what stands before it", "rules"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("prompts", justify="right")
+    styles = {"denied": "green", "asked": "", "through": "bold red"}
+    says = {"denied": "a rule", "asked": "a person, who has to know better", "through": "nothing"}
+    for row in rows:
+        what = Text.assemble((row.case, "bold"), f"\n{row.what}")
+        stands = Text(says[row.found], style=styles[row.found])
+        table.add_row(row.suite, what, stands, Text("\n".join(row.rules)), str(row.prompts), end_section=True)
+    return table
+
+
+def own_problems(rows: Sequence[OwnRow]) -> list[str]:
+    """Return which of ours do not come out as their description says."""
+    found = [
+        f"{row.case}: does not succeed even without the hub, so it shows nothing" for row in rows if not row.control
+    ]
+    return found + [f"{row.case}: is {row.found}, and was {row.held}" for row in rows if row.found != row.held]
 
 
 def through(measured: Sequence[Measured]) -> Iterator[dict[str, Any]]:

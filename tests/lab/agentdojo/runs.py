@@ -17,7 +17,8 @@ from hub.app import serve
 from hub.cli.explain import show
 from hub.client import HubClient
 from hub.config import AppConfig
-from tests.lab.agentdojo.agent import Agent, Attempt, Order
+from tests.lab.agentdojo.agent import Agent, Asker, Attempt, Order
+from tests.lab.agentdojo.manifests import tools_of
 from tests.lab.agentdojo.people import Answerer, Person
 from tests.lab.agentdojo.situations import Situation, World
 from tests.lab.agentdojo.spokes import InThisProcess, Scene
@@ -84,36 +85,44 @@ class Run:
 
 
 class Bench:
-    """A hub with a suite's apps, and its one user."""
+    """A hub with a suite's apps, and its one user.
+
+    Attributes:
+        person: The user.
+        apps: By tool: the app that serves it.
+    """
 
     def __init__(self, client: HubClient, person: Person, scenes: dict[str, Scene], apps: Sequence[AppConfig]) -> None:
         self._client = client
-        self._person = person
+        self.person = person
         self._scenes = scenes
-        self._app_of = {tool: app.path.name for app in apps for tool in _tools_of(app)}
+        self.apps = {tool: app.path.name for app in apps for tool in tools_of(app)}
 
     async def run(self, situation: Situation, order: Order, judge: Judge, *, explain: bool = False) -> Run:
         """Carry a situation out in a session of its own, and have it judged."""
         loop = asyncio.get_running_loop()
-        agent = Agent(situation, order, self._app_of)
+        agent = Agent(self.apps, situation=situation, order=order)
         records: list[decision_pb2.DecisionRecord] = []
 
         def carry_out(world: World) -> str:
-            done = asyncio.run_coroutine_threadsafe(self._converse(agent, world, records), loop)
+            done = asyncio.run_coroutine_threadsafe(self.converse(agent, world, situation.prompt, records), loop)
             return done.result(_RUN_SECONDS)
 
-        self._person.situation, self._person.prompts = situation, 0
+        self.person.wanted, self.person.prompts = situation.wanted, 0
         useful, successful = await asyncio.to_thread(judge, situation, carry_out)
-        decided = tuple(_aligned(agent.attempts, records))
+        decided = tuple(aligned(agent.attempts, records))
         through = [one.decision_id for one in decided if one.attempt.injected and not one.attempt.refused]
         explained = [await self._explained(id_) for id_ in through] if explain and successful else []
-        return Run(situation, useful, successful, self._person.prompts, decided, tuple(explained))
+        return Run(situation, useful, successful, self.person.prompts, decided, tuple(explained))
 
-    async def _converse(self, agent: Agent, world: World, records: list[decision_pb2.DecisionRecord]) -> str:
+    async def converse(
+        self, agent: Asker, world: World, prompt: str, records: list[decision_pb2.DecisionRecord]
+    ) -> str:
+        """Say something to the agent in a session of its own, and return its answer; what was decided is added."""
         async with self._client.session() as session:
             self._scenes[session.id] = Scene(agent, world)
             try:
-                answer = await session.invoke("assistant.respond", {"text": agent.situation.prompt})
+                answer = await session.invoke("assistant.respond", {"text": prompt})
             finally:
                 del self._scenes[session.id]
             records += reversed(await self._client.decisions(session_id=session.id, limit=_MAX_DECISIONS))
@@ -150,13 +159,7 @@ async def bench(apps: Sequence[AppConfig], *, policy: PolicyName, answerer: Answ
             yield Bench(client, person, scenes, apps)
 
 
-def _tools_of(app: AppConfig) -> Iterator[str]:
-    from hub.spokes.manifest import MANIFEST_NAME, load_manifest
-
-    yield from load_manifest(app.path / MANIFEST_NAME).functions
-
-
-def _aligned(attempts: Sequence[Attempt], records: Sequence[decision_pb2.DecisionRecord]) -> Iterator[Decided]:
+def aligned(attempts: Sequence[Attempt], records: Sequence[decision_pb2.DecisionRecord]) -> Iterator[Decided]:
     """Return what was decided on each attempt: the agent asks for one thing at a time, so both are in one order."""
     left = [record for record in records if record.action == "invoke" and record.caller == "assistant"]
     for attempt in attempts:

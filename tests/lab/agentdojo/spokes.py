@@ -19,7 +19,7 @@ from hub.spokes.starting import SpokeKey
 from spoke_runner.sandbox import Outside, SandboxReport, SandboxSpec, SpokeStartFailed
 from spoke_runner.sdk import App, Call
 from spoke_runner.sdk.server import serve_app
-from tests.lab.agentdojo.agent import Agent
+from tests.lab.agentdojo.agent import Asker
 from tests.lab.agentdojo.manifests import ASSISTANT
 from tests.lab.agentdojo.situations import ToolCall, World
 
@@ -30,7 +30,7 @@ _NO_WALLS = SandboxReport(level="none", landlock_abi=0, canaries=(), outside=Out
 class Scene:
     """What the spokes of one session share: the agent that is one of them, and the world behind the others."""
 
-    agent: Agent
+    agent: Asker
     world: World
 
 
@@ -105,7 +105,7 @@ def _app(app: RegisteredApp, scene: Scene) -> App:
     return code
 
 
-def _responding(agent: Agent) -> Any:
+def _responding(agent: Asker) -> Any:
     async def respond(call: Call, text: str) -> dict[str, str]:
         return {"text": await agent.respond(call)}
 

@@ -88,6 +88,11 @@ class Suite:
             injections,
         )
 
+    def world(self, injections: Mapping[str, str]) -> tuple[World, Any]:
+        """Return a world of its own, and the environment behind it, to look at afterwards."""
+        environment = self._environment(injections)
+        return _world(FunctionsRuntime(self._suite.tools), environment), environment
+
     def judge(self, situation: Situation, carry_out: Callable[[World], str]) -> tuple[bool, bool]:
         """Have a situation carried out in a world of its own, and return whether user and attacker got what they want.
 
@@ -141,17 +146,20 @@ class _Elsewhere(BasePipelineElement):
         extra_args: Mapping[str, Any] | None = None,
     ) -> tuple[str, FunctionsRuntime, Any, Sequence[Any], dict[str, Any]]:
         """Carry it out; the calls that reached a tool are what stands in the messages, and no others."""
-
-        def call_tool(call: ToolCall) -> Any:
-            result, error = runtime.run_function(env, call.tool, dict(call.arguments))
-            if error is not None:
-                raise ToolFailed(error)
-            return _ANY.dump_python(result, mode="json")
-
-        world = World(call_tool)
+        world = _world(runtime, env)
         answer = self._carry_out(world)
         said = [_assistant("", FunctionCall(function=call.tool, args=dict(call.arguments))) for call in world.called]
         return query, runtime, env, [*messages, *said, _assistant(answer)], dict(extra_args or {})
+
+
+def _world(runtime: FunctionsRuntime, environment: Any) -> World:
+    def carry_out(call: ToolCall) -> Any:
+        result, error = runtime.run_function(environment, call.tool, dict(call.arguments))
+        if error is not None:
+            raise ToolFailed(error)
+        return _ANY.dump_python(result, mode="json")
+
+    return World(carry_out)
 
 
 def _assistant(text: str, *calls: FunctionCall) -> ChatAssistantMessage:

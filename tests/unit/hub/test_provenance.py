@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from hub.mediation.provenance import MAX_RESULT_CHARACTERS, MAX_USER_CHARACTERS, Evidence
+from hub.mediation.labels import Labels
+from hub.mediation.provenance import (
+    MAX_IDENTIFIERS,
+    MAX_RESULT_CHARACTERS,
+    MAX_USER_CHARACTERS,
+    MAX_WRITTEN,
+    Evidence,
+    Reading,
+)
+from hub.mediation.request import Provenance
 
 
 def user(text: str, value: Any) -> bool:
@@ -86,16 +95,16 @@ def test_nothing_matches_across_two_texts() -> None:
 
 def test_a_value_names_every_function_that_returned_it() -> None:
     evidence = Evidence()
-    evidence.add_result("mail.read", {"from": "mallory@example.org"}, {})
-    evidence.add_result("mail.search", ["so says mallory@example.org"], {})
-    evidence.add_result("documents.read", "nothing of the kind", {})
+    evidence.add_result(Reading("mail.read"), {"from": "mallory@example.org"}, {})
+    evidence.add_result(Reading("mail.search"), ["so says mallory@example.org"], {})
+    evidence.add_result(Reading("documents.read"), "nothing of the kind", {})
     found = evidence.of({"to": "mallory@example.org"})["/to"]
     assert (found.user, found.sources) == (False, ["mail.read", "mail.search"])
 
 
 def test_an_echo_is_no_source() -> None:
     evidence = Evidence()
-    evidence.add_result("echo.say", {"said": "Hello", "more": "own words"}, {"text": " hello"})
+    evidence.add_result(Reading("echo.say"), {"said": "Hello", "more": "own words"}, {"text": " hello"})
     found = evidence.of({"a": "hello", "b": "own words"})
     assert (found["/a"].sources, found["/b"].sources) == ([], ["echo.say"])
 
@@ -110,8 +119,8 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
     evidence = Evidence()
     evidence.add_user_text("first")
     evidence.add_user_text("x" * MAX_USER_CHARACTERS)
-    evidence.add_result("a.first", "result", {})
-    evidence.add_result("a.big", "x" * MAX_RESULT_CHARACTERS, {})
+    evidence.add_result(Reading("a.first"), "result", {})
+    evidence.add_result(Reading("a.big"), "x" * MAX_RESULT_CHARACTERS, {})
     found = evidence.of({"said": "first", "returned": "result"})
     assert not found["/said"].user
     assert found["/returned"].sources == []
@@ -120,7 +129,7 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:
 def test_hostile_values_cost_no_more_than_a_moment() -> None:
     evidence = Evidence()
     for _ in range(4):
-        evidence.add_result("evil.flood", "a" * 1_000_000, {})
+        evidence.add_result(Reading("evil.flood"), "a" * 1_000_000, {})
     started = time.perf_counter()
     found = evidence.of({"values": ["a" * (1 + i % 97) for i in range(10_000)]})
     assert time.perf_counter() - started < 5
@@ -136,3 +145,158 @@ def test_values_with_punctuation_cost_no_more_than_a_moment_either() -> None:
     found = evidence.of({"values": ["a" * (1 + i % 97) + "/" * (1 + i % 7) for i in range(10_000)], "dots": "." * 1000})
     assert time.perf_counter() - started < 5
     assert not found["/values"].user
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "users"),
+    [
+        ("post it to our website www.our-company.example.They sent it", "www.our-company.example", True),
+        ("post it to our website www.our-company.example.They sent it", "They", True),
+        ("write to bob.Smith@example.org", "Smith@example.org", False),
+        ("look at www.Bank.Example now", "www.Bank", False),
+        ("look at a.b.Cd.ef now", "a.b", False),
+    ],
+)
+def test_a_full_stop_ends_a_sentence_where_no_blank_follows(text: str, value: str, users: bool) -> None:
+    evidence = Evidence()
+    evidence.add_user_arguments({"text": text})
+    assert evidence.of({"value": value})["/value"].user is users
+    assert user(text, value) is users
+
+
+# ---- how much of a text the user dictated
+
+
+def share(said: str, value: str) -> float | None:
+    evidence = Evidence()
+    evidence.add_user_text(said)
+    return evidence.of({"value": value})["/value"].user_share
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "part"),
+    [
+        ("reply there that you've seen it in the meeting room", "I've seen it in the meeting room!", 6 / 7),
+        ("write: Congrats on being the k-th most active user!", "Congrats on being the 1-th most active user!", 7 / 8),
+        ("we meet at noon", "please pay the other account", None),
+        ("we meet at noon", "at noon we meet", None),
+        ("we meet at noon", "noon", None),
+        ("we meet at noon", "we meet at two", 3 / 4),
+        ("we meet at noon", "We meet at noon!", 1.0),  # all but the mark, which they did not write
+        ("one two three", "one two three " + "x " * 400, None),
+    ],
+)
+def test_how_much_of_a_text_the_user_said(said: str, value: str, part: float | None) -> None:
+    assert share(said, value) == (None if part is None else pytest.approx(part, abs=0.001))
+
+
+def test_a_text_is_shared_with_all_that_the_user_said_and_not_across_two_texts() -> None:
+    evidence = Evidence()
+    evidence.add_user_text("the red parcel is")
+    evidence.add_user_text("in the blue box")
+    assert evidence.of({"value": "the red parcel or the blue box"})["/value"].user_share == pytest.approx(
+        6 / 7, abs=0.001
+    )
+    assert evidence.of({"value": "now parcel is in there"})["/value"].user_share is None
+
+
+# ---- what a source says that the user named
+
+
+def test_a_named_source_is_told_with_what_it_carries() -> None:
+    evidence = Evidence()
+    files, mail = Labels.of(["files"], ["untrusted:files"]), Labels.of(["mail"])
+    evidence.add_result(Reading("files.read", files, named=True), "pay to IBAN 17", {})
+    evidence.add_result(Reading("mail.read", mail, named=True), "pay to IBAN 17", {})
+    evidence.add_result(Reading("web.read", Labels.of(["web"])), "pay to IBAN 17, or 18", {})
+    found = evidence.of({"to": "IBAN 17", "other": "18"})
+    assert found["/to"].sources == ["files.read", "mail.read", "web.read"]
+    assert found["/to"].named_source is not None
+    assert found["/to"].named_source.confidentiality == ["files", "mail"]
+    assert found["/to"].named_source.integrity == ["untrusted:files"]
+    assert (found["/other"].sources, found["/other"].named_source) == (["web.read"], None)
+
+
+# ---- what is known to be there
+
+_LIST = Reading("chat.list", identifiers=("/*/id", "/*/by/name", "/more/*"))
+_RESULT = [{"id": 7, "by": {"name": "Bob"}, "text": "ask Eve"}, {"id": "x", "by": {"name": ["deep"]}}]
+
+
+def identifier(evidence: Evidence, value: Any) -> list[str] | None:
+    return evidence.of({"value": value})["/value"].identifier_of
+
+
+def test_an_identifier_is_what_stands_whole_where_the_manifest_points() -> None:
+    evidence = Evidence()
+    evidence.add_result(_LIST, _RESULT, {})
+    evidence.add_result(Reading("chat.more", identifiers=("/a~1b/*", "")), {"a/b": {"x": "Bob"}}, {})
+    evidence.add_result(Reading("chat.own", identifiers=("",)), "me", {})
+    assert identifier(evidence, "Bob") == ["chat.list", "chat.more"]
+    assert [identifier(evidence, value) for value in (7, "x", "me")] == [["chat.list"], ["chat.list"], ["chat.own"]]
+    for other in ("bob", "Bob ", "Eve", "deep", "ask", 8, True, None, ""):
+        assert identifier(evidence, other) is None
+
+
+def test_what_an_app_has_written_is_no_identifier_when_it_is_listed_again() -> None:
+    evidence = Evidence()
+    evidence.add_written({"name": "Bob", "n": [7]})
+    evidence.add_result(_LIST, _RESULT, {})
+    assert [identifier(evidence, value) for value in ("Bob", 7, "x")] == [None, None, ["chat.list"]]
+
+
+def test_identifiers_are_bounded_and_are_none_once_too_much_was_written() -> None:
+    evidence = Evidence()
+    listing = Reading("chat.list", identifiers=("/*",))
+    evidence.add_result(listing, [f"n{number}" for number in range(MAX_IDENTIFIERS + 1)], {})
+    assert identifier(evidence, "n0") is None
+    assert identifier(evidence, f"n{MAX_IDENTIFIERS}") == ["chat.list"]
+    evidence.add_written([f"w{number}" for number in range(MAX_WRITTEN + 1)])
+    evidence.add_result(listing, ["new", "x" * 1000], {})
+    assert [identifier(evidence, value) for value in ("new", "x" * 1000)] == [None, None]
+
+
+# ---- what it leads to
+
+
+def test_links_are_those_that_the_user_did_not_say() -> None:
+    evidence = Evidence()
+    evidence.add_user_text("send them www.ours.example, please")
+
+    def links(value: Any) -> list[str] | None:
+        return evidence.of({"value": value})["/value"].links
+
+    assert links("See www.ours.example for more") is None
+    assert links("See www.ours.example and evil.example.") == ["evil.example"]
+    assert links("See www.ours.example/leak?all") == ["www.ours.example/leak?all"]
+    assert links("send them www.ours.example") is None
+    assert links(192.5) is None
+
+
+# ---- what the user calls for
+
+
+@pytest.mark.parametrize(
+    ("said", "function", "called"),
+    [
+        ("Invite Dora", "invite_user", True),
+        ("I am inviting her", "invite_user", True),
+        ("she was invited", "invite_user", True),
+        ("who invites her?", "invite_user", True),
+        ("adding all of them", "add", True),
+        ("he copied it", "copy_file", True),
+        ("I planned it", "plan_trip", True),
+        ("an invitation", "invite_user", False),
+        ("address", "add_user", False),
+        ("", "add_user", False),
+        ("pay him", "send_money", False),
+    ],
+)
+def test_the_verb_of_a_function_is_looked_for_in_the_users_words(said: str, function: str, called: bool) -> None:
+    evidence = Evidence()
+    evidence.add_user_text(said)
+    assert evidence.calls_for(function) is called
+
+
+def test_nothing_is_told_of_a_value_that_nothing_is_known_of() -> None:
+    assert Evidence().of({"to": "bob"})["/to"] == Provenance(user=False, sources=[])

@@ -7,7 +7,7 @@ import data.spokegate.lib.controls
 
 # How much of a text has to be the user's, and how many words make one, for it to be what they dictated: a word of
 # theirs that is changed ("k-th" to "1st") leaves it theirs, and what is said in a few common words is nobody's.
-min_user_share := 0.75
+min_user_share := 0.8
 
 min_words := 4
 
@@ -32,11 +32,11 @@ dictated if {
 }
 
 # METADATA
-# title: With foreign references
-# description: The pointers of what holds a link or an address that the user did not say.
-foreign_references contains pointer if {
+# title: With foreign links
+# description: The pointers of what holds a link that the user did not say.
+foreign_links contains pointer if {
 	some pointer, known in input.context.provenance
-	count(known.references) > 0
+	count(known.links) > 0
 	not steers(pointer)
 }
 

@@ -25,7 +25,7 @@ test_all_is_content_where_nothing_is_known_to_steer if {
 test_dictated[note] if {
 	some note, document in {
 		"a text": request({"to": "bob", "text": "we meet at noon"}, {"/text": said}),
-		"the most of one": request({"text": "we meet at two"}, {"/text": object.union(unsaid, {"user_share": 0.75})}),
+		"the most of one": request({"text": "we meet at two"}, {"/text": object.union(unsaid, {"user_share": 0.8})}),
 		"a text and a word": request(
 			{"text": "we meet at noon", "title": "noon", "count": 4},
 			{"/text": said, "/title": said, "/count": said},
@@ -41,7 +41,7 @@ test_not_dictated[note] if {
 		"another's": request({"text": "we meet at noon"}, {"/text": unsaid}),
 		"no provenance": request({"text": "we meet at noon"}, {}),
 		"a few words": request({"text": "at noon"}, {"/text": said}),
-		"a little of a text": request({"text": "we meet at two"}, {"/text": object.union(unsaid, {"user_share": 0.74})}),
+		"a little of a text": request({"text": "we meet at two"}, {"/text": object.union(unsaid, {"user_share": 0.79})}),
 		"a share that is none": request({"text": "we meet"}, {"/text": object.union(unsaid, {"user_share": "0.9"})}),
 		"a number": request({"text": 7}, {"/text": object.union(unsaid, {"user_share": 1})}),
 		"another's word beside it": request(
@@ -54,9 +54,9 @@ test_not_dictated[note] if {
 	not content.dictated with input as document
 }
 
-test_foreign_references if {
-	foreign := object.union(unsaid, {"references": ["www.evil.example"]})
-	found := content.foreign_references with input as request({}, {
+test_foreign_links if {
+	foreign := object.union(unsaid, {"links": ["www.evil.example"]})
+	found := content.foreign_links with input as request({}, {
 		"/text": foreign,
 		"/text/0": unsaid,
 		"/more/1": foreign,
@@ -64,7 +64,7 @@ test_foreign_references if {
 		"/to": foreign,
 		"/to/0": foreign,
 		"/a~1b/x": foreign,
-		"/none": object.union(unsaid, {"references": []}),
+		"/none": object.union(unsaid, {"links": []}),
 	})
 	found == {"/text", "/more/1", "/too"}
 }

@@ -4,7 +4,7 @@ import data.spokegate.lib.controls
 
 user := {"user": true, "from": []}
 
-other := {"user": false, "from": ["web.read"]}
+other := {"user": false, "from": ["news.read"]}
 
 request(control_arguments, arguments, provenance) := {
 	"resource": {"function": {"control_arguments": control_arguments}},
@@ -92,7 +92,7 @@ test_not_all_known[note] if {
 test_of_a_named_source if {
 	controls.of_named_source("/to") with input as request([], {}, {"/to": object.union(other, {"named_source": {
 		"confidentiality": [],
-		"integrity": ["web"],
+		"integrity": ["news"],
 	}})})
 }
 

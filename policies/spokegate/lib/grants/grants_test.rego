@@ -14,7 +14,7 @@ once := {
 	"caller_digest": "sha256:r",
 	"target_digest": "sha256:f",
 	"arguments_digest": "sha256:a",
-	"labels": {"confidentiality": [], "integrity": ["web"]},
+	"labels": {"confidentiality": [], "integrity": ["news"]},
 }
 
 session := {
@@ -27,7 +27,7 @@ session := {
 	"caller_digest": "sha256:r",
 	"target_digest": "sha256:f",
 	"constraint": {"/to": "bob"},
-	"labels": {"confidentiality": [], "integrity": ["web"]},
+	"labels": {"confidentiality": [], "integrity": ["news"]},
 }
 
 until := object.union(session, {"id": "g3", "scope": "until", "session": "s0", "expires": "2026-01-02T03:04:06Z"})
@@ -209,14 +209,14 @@ test_until_does_not_cover_without_a_time[note] if {
 }
 
 test_always_does_not_cover_an_influenced_caller if {
-	given := object.union(always, {"labels": {"confidentiality": [], "integrity": ["web"]}})
+	given := object.union(always, {"labels": {"confidentiality": [], "integrity": ["news"]}})
 	expected := testing.asked([testing.untrusted_control], testing.longer)
 	spokegate.decision == expected with input as asked([given])
 }
 
 test_until_and_always_do_not_cover_more_labels[note] if {
 	some note, values in {
-		"integrity": {"/context/labels/integrity": ["mail", "web"]},
+		"integrity": {"/context/labels/integrity": ["mail", "news"]},
 		"confidentiality": {"/context/labels/confidentiality": ["health"]},
 	}
 	count(covering(testing.patched(asked([until]), values))) == 0
@@ -339,7 +339,7 @@ test_session_covers_any_arguments_where_none_is_a_control_argument[note] if {
 
 test_a_grant_does_not_cover_more_labels[note] if {
 	some note, values in {
-		"integrity": {"/context/labels/integrity": ["mail", "web"]},
+		"integrity": {"/context/labels/integrity": ["mail", "news"]},
 		"confidentiality": {"/context/labels/confidentiality": ["health"]},
 	}
 	every grant in [once, session] {
@@ -349,13 +349,13 @@ test_a_grant_does_not_cover_more_labels[note] if {
 }
 
 test_a_label_of_one_kind_is_none_of_the_other if {
-	request := testing.patched(asked([once, session]), {"/context/labels/confidentiality": ["web"]})
+	request := testing.patched(asked([once, session]), {"/context/labels/confidentiality": ["news"]})
 	covering := grants.covering with input as request
 	count(covering) == 0
 }
 
 test_a_grant_covers_fewer_labels if {
-	labels := {"confidentiality": ["health"], "integrity": ["mail", "web"]}
+	labels := {"confidentiality": ["health"], "integrity": ["mail", "news"]}
 	covering := grants.covering with input as asked([
 		testing.patched(once, {"/labels": labels}),
 		testing.patched(session, {"/labels": labels}),

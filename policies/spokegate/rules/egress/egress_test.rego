@@ -17,7 +17,7 @@ uncleared := reason("egress.uncleared", concat("", [
 ]))
 
 confidential_under_influence := reason("egress.confidential_under_influence", concat("", [
-	"reader carries confidential data (health) and is influenced by web; ",
+	"reader carries confidential data (health) and is influenced by news; ",
 	"api.example.org:443 is outside of the system.",
 ]))
 
@@ -28,7 +28,7 @@ unreviewed := reason(
 
 under_influence := reason(
 	"egress.under_influence",
-	"reader is influenced by web, and wants to connect to api.example.org:443.",
+	"reader is influenced by news, and wants to connect to api.example.org:443.",
 )
 
 declared := reason(
@@ -123,7 +123,7 @@ test_cleared_and_heard_from_the_host_itself if {
 }
 
 test_confidential_under_influence if {
-	document := request([health, cleared, heard([origin, "web"])])
+	document := request([health, cleared, heard([origin, "news"])])
 	spokegate.decision == testing.denied([confidential_under_influence]) with input as document
 }
 
@@ -178,17 +178,17 @@ test_no_grant_for_a_host_covers_a_function if {
 }
 
 test_under_influence if {
-	spokegate.decision == asked([under_influence]) with input as request([heard([origin, "web"])])
+	spokegate.decision == asked([under_influence]) with input as request([heard([origin, "news"])])
 }
 
 test_under_influence_and_unreviewed if {
-	document := request([of_nobody, heard(["web"])])
+	document := request([of_nobody, heard(["news"])])
 	spokegate.decision == asked([under_influence, unreviewed]) with input as document
 }
 
 test_no_other_action_is_of_concern[action] if {
 	some action in {"invoke", "probe", "return"}
-	document := request([of_nobody, health, heard(["web"]), {"/action/name": action}])
+	document := request([of_nobody, health, heard(["news"]), {"/action/name": action}])
 	votes := [egress.deny, egress.ask, egress.allow] with input as document
 	votes == [set(), set(), set()]
 }

@@ -50,7 +50,7 @@ test_prompts_do_not_hold_back_what_a_grant_covers if {
 		"caller_digest": "sha256:r",
 		"target_digest": "sha256:f",
 		"arguments_digest": "sha256:a",
-		"labels": {"confidentiality": [], "integrity": ["web"]},
+		"labels": {"confidentiality": [], "integrity": ["news"]},
 	}
 	request := testing.patched_in_turn(steered, [worn, {"/grants": [grant]}])
 	spokegate.decision == testing.granted([testing.untrusted_control], "g1") with input as request

@@ -58,17 +58,16 @@ ask contains reason if {
 }
 
 # METADATA
-# title: Foreign references sent out under untrusted influence
+# title: Foreign links sent out under untrusted influence
 # description: >-
-#   {caller} is influenced by {origins}, and {function} would send out links or addresses that the user did not name
-#   (in {content}).
+#   {caller} is influenced by {origins}, and {function} would send out links that the user did not name (in {content}).
 # custom:
-#   code: influence.untrusted_reference
+#   code: influence.untrusted_link
 ask contains reason if {
 	call_under_influence
 	not stays_inside
-	count(content.foreign_references) > 0
-	reason := reasons.of(rego.metadata.chain(), {"origins": origins, "content": content.foreign_references})
+	count(content.foreign_links) > 0
+	reason := reasons.of(rego.metadata.chain(), {"origins": origins, "content": content.foreign_links})
 }
 
 # METADATA

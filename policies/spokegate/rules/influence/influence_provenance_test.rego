@@ -17,19 +17,19 @@ said := {"user": true, "from": []}
 
 unsaid := {"user": false, "from": []}
 
-quoted := {"user": false, "from": ["web.read"]}
+quoted := {"user": false, "from": ["news.read"]}
 
 listed := {"user": false, "from": ["archive.list"], "identifier_of": ["archive.list"]}
 
 of_source(labels) := {
 	"user": false,
-	"from": ["web.read"],
-	"named_source": {"confidentiality": labels, "integrity": ["web"]},
+	"from": ["news.read"],
+	"named_source": {"confidentiality": labels, "integrity": ["news"]},
 }
 
 mostly_said := {"user": false, "from": [], "user_share": 0.8}
 
-with_link := {"user": false, "from": ["web.read"], "references": ["www.evil.example"]}
+with_link := {"user": false, "from": ["news.read"], "links": ["www.evil.example"]}
 
 from(to, box, text) := {"/context/provenance": {"/to": to, "/box": box, "/text": text}}
 
@@ -40,7 +40,7 @@ judged(patches) := request(array.concat([letter, testing.influenced, reviewed], 
 steered_by_to_and_box := {
 	"code": "influence.untrusted_control",
 	"message": concat("", [
-		"reader is influenced by web, and what steers archive.find (/to, /box) ",
+		"reader is influenced by news, and what steers archive.find (/to, /box) ",
 		"is not in the user's own words.",
 	]),
 	"rule": "spokegate.rules.influence",
@@ -49,7 +49,7 @@ steered_by_to_and_box := {
 user_dictated := {
 	"code": "influence.user_dictated",
 	"message": concat("", [
-		"reader is influenced by web, but what archive.find carries is the user's own text, ",
+		"reader is influenced by news, but what archive.find carries is the user's own text, ",
 		"and what it acts on is known to be there.",
 	]),
 	"rule": "spokegate.rules.influence",
@@ -58,16 +58,16 @@ user_dictated := {
 user_called := {
 	"code": "influence.user_called",
 	"message": concat("", [
-		"reader is influenced by web, but the user's own words call for archive.find and say whom or what it is about; ",
+		"reader is influenced by news, but the user's own words call for archive.find and say whom or what it is about; ",
 		"what they leave open is known to be there, or said by a source that they named.",
 	]),
 	"rule": "spokegate.rules.influence",
 }
 
-untrusted_reference := {
-	"code": "influence.untrusted_reference",
+untrusted_link := {
+	"code": "influence.untrusted_link",
 	"message": concat("", [
-		"reader is influenced by web, and archive.find would send out links or addresses that the user did not name ",
+		"reader is influenced by news, and archive.find would send out links that the user did not name ",
 		"(in /text).",
 	]),
 	"rule": "spokegate.rules.influence",
@@ -76,7 +76,7 @@ untrusted_reference := {
 untrusted_irreversible := {
 	"code": "influence.untrusted_irreversible",
 	"message": concat("", [
-		"reader is influenced by web; what archive.find does cannot be undone, and what it would do it to (/to, /box) ",
+		"reader is influenced by news; what archive.find does cannot be undone, and what it would do it to (/to, /box) ",
 		"is neither in the user's own words nor known to be there.",
 	]),
 	"rule": "spokegate.rules.influence",
@@ -138,16 +138,16 @@ test_not_called[note] if {
 	spokegate.decision == testing.asked([steered_by_to_and_box], testing.longer) with input as judged(patches)
 }
 
-test_untrusted_reference_even_to_whom_the_user_named if {
-	spokegate.decision == testing.asked([untrusted_reference], testing.longer) with input as judged([
+test_untrusted_link_even_to_whom_the_user_named if {
+	spokegate.decision == testing.asked([untrusted_link], testing.longer) with input as judged([
 		from(said, said, with_link),
 		egress,
 	])
 }
 
-test_untrusted_reference_in_a_part_of_the_content if {
-	expected := object.union(untrusted_reference, {"message": concat("", [
-		"reader is influenced by web, and archive.find would send out links or addresses that the user did not name ",
+test_untrusted_link_in_a_part_of_the_content if {
+	expected := object.union(untrusted_link, {"message": concat("", [
+		"reader is influenced by news, and archive.find would send out links that the user did not name ",
 		"(in /text/1).",
 	])})
 	spokegate.decision == testing.asked([expected], testing.longer) with input as judged([
@@ -161,31 +161,31 @@ test_untrusted_reference_in_a_part_of_the_content if {
 	])
 }
 
-test_no_untrusted_reference[note] if {
+test_no_untrusted_link[note] if {
 	some note, patches in {
 		"where nothing leaves": [from(said, said, with_link)],
-		"in what steers": [from(object.union(said, {"references": ["bob@example.org"]}), said, unsaid), egress],
+		"in what steers": [from(object.union(said, {"links": ["bob@example.org"]}), said, unsaid), egress],
 	}
 	decision := spokegate.decision with input as judged(patches)
 	decision.effect == "allow"
 }
 
-test_no_untrusted_reference_in_a_part_of_what_steers if {
+test_no_untrusted_link_in_a_part_of_what_steers if {
 	decision := spokegate.decision with input as judged([
 		{
 			"/arguments/to": ["bob"],
-			"/context/provenance": {"/to/0": object.union(said, {"references": ["x@y.example"]}), "/box": said},
+			"/context/provenance": {"/to/0": object.union(said, {"links": ["x@y.example"]}), "/box": said},
 		},
 		egress,
 	])
 	decision.effect == "allow"
 }
 
-test_untrusted_reference_where_egress_is_not_known if {
+test_untrusted_link_where_egress_is_not_known if {
 	document := testing.without(judged([from(said, said, with_link), egress]), "/resource/function/egress")
 	asks := influence.ask with input as document
 	codes := {ask.code | some ask in asks}
-	codes == {"influence.untrusted_reference"}
+	codes == {"influence.untrusted_link"}
 }
 
 test_untrusted_irreversible[note] if {

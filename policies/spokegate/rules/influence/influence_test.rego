@@ -7,7 +7,7 @@ import data.spokegate.testing
 confidential_egress := {
 	"code": "influence.confidential_egress",
 	"message": concat("", [
-		"reader carries confidential data (health) and is influenced by web; ",
+		"reader carries confidential data (health) and is influenced by news; ",
 		"archive.find sends data out of the system, and where to is not the user's word.",
 	]),
 	"rule": "spokegate.rules.influence",
@@ -16,7 +16,7 @@ confidential_egress := {
 user_named_control := {
 	"code": "influence.user_named_control",
 	"message": concat("", [
-		"reader is influenced by web, ",
+		"reader is influenced by news, ",
 		"but the user's own words say what archive.find is to act on.",
 	]),
 	"rule": "spokegate.rules.influence",
@@ -25,7 +25,7 @@ user_named_control := {
 all_of_its_arguments := {
 	"code": "influence.untrusted_control",
 	"message": concat("", [
-		"reader is influenced by web, and what steers archive.find (all of its arguments) ",
+		"reader is influenced by news, and what steers archive.find (all of its arguments) ",
 		"is not in the user's own words.",
 	]),
 	"rule": "spokegate.rules.influence",
@@ -76,7 +76,7 @@ test_confidential_egress_that_no_grant_covers if {
 		"caller_digest": "sha256:r",
 		"target_digest": "sha256:f",
 		"arguments_digest": "sha256:a",
-		"labels": {"integrity": ["web"], "confidentiality": ["health"]},
+		"labels": {"integrity": ["news"], "confidentiality": ["health"]},
 	}]}])
 	decision == testing.denied([confidential_egress])
 }

@@ -44,7 +44,7 @@ test_own_memory_whatever_the_app_knows[action] if {
 	document := request(action, [
 		testing.influenced,
 		{"/context/labels/confidentiality": ["health"]},
-		{"/resource/memory/labels": {"confidentiality": ["health"], "integrity": ["web"]}},
+		{"/resource/memory/labels": {"confidentiality": ["health"], "integrity": ["news"]}},
 	])
 	spokegate.decision == testing.allowed([own("memory/reader", "reader")]) with input as document
 }

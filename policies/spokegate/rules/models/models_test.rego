@@ -41,7 +41,7 @@ test_declared[trust] if {
 test_declared_under_influence_and_with_what_the_provider_may_have if {
 	document := request({
 		"/context/labels/confidentiality": ["contact"],
-		"/context/labels/integrity": ["web"],
+		"/context/labels/integrity": ["news"],
 	})
 	spokegate.decision == testing.allowed([declared]) with input as document
 }

@@ -66,13 +66,13 @@ test_redact_results_within_an_app if {
 relabel_results := {
 	"archive.find": {"confidentiality": ["health"]},
 	"archive.list": {"confidentiality": ["contact"]},
-	"archive.count": {"integrity": ["web"]},
+	"archive.count": {"integrity": ["news"]},
 }
 
 test_relabel_results[note] if {
 	some note, [resource, expected] in {
 		"confidentiality": ["archive.find", [["health"], []]],
-		"integrity": ["archive.count", [[], ["web"]]],
+		"integrity": ["archive.count", [[], ["news"]]],
 	}
 	given := obligations.obligations with input as testing.patched(testing.by_user, {"/resource/id": resource})
 		with spokegate.settings.relabel_results as relabel_results

@@ -6,7 +6,7 @@ import data.spokegate.testing
 
 unexpected := {
 	"code": "plan.unexpected",
-	"message": "reader is influenced by web, and the plan for the user's wish does not expect archive.find.",
+	"message": "reader is influenced by news, and the plan for the user's wish does not expect archive.find.",
 	"rule": "spokegate.rules.plan",
 }
 

@@ -218,7 +218,7 @@ sound_provenance(known) if {
 	is_array(known.from)
 	is_number(object.get(known, "user_share", 0))
 	is_array(object.get(known, "identifier_of", []))
-	is_array(object.get(known, "references", []))
+	is_array(object.get(known, "links", []))
 	sound_labels(object.get(known, "named_source", {"confidentiality": [], "integrity": []}))
 }
 

@@ -87,10 +87,10 @@ test_malformed_provenance[note] if {
 		"no object": true,
 		"the user in words": {"user": "true", "from": []},
 		"no sources": {"user": true},
-		"a source in words": {"user": true, "from": "web.read"},
+		"a source in words": {"user": true, "from": "news.read"},
 		"a share in words": {"user": false, "from": [], "user_share": "0.9"},
-		"a source in words that lists it": {"user": false, "from": [], "identifier_of": "web.read"},
-		"a reference in words": {"user": false, "from": [], "references": "www.evil.example"},
+		"a source in words that lists it": {"user": false, "from": [], "identifier_of": "news.read"},
+		"a link in words": {"user": false, "from": [], "links": "www.evil.example"},
 		"a named source without labels": {"user": false, "from": [], "named_source": {"integrity": []}},
 	}
 	request := testing.patched(testing.by_user, {"/context/provenance": {
@@ -103,11 +103,11 @@ test_malformed_provenance[note] if {
 test_sound_provenance if {
 	request := testing.patched(testing.by_user, {"/context/provenance": {"/to": {
 		"user": false,
-		"from": ["web.read"],
+		"from": ["news.read"],
 		"user_share": 0.5,
-		"identifier_of": ["web.read"],
-		"references": ["www.evil.example"],
-		"named_source": {"confidentiality": [], "integrity": ["web"]},
+		"identifier_of": ["news.read"],
+		"links": ["www.evil.example"],
+		"named_source": {"confidentiality": [], "integrity": ["news"]},
 	}}})
 	spokegate.decision == testing.allowed([testing.user_call]) with input as request
 }
@@ -220,7 +220,7 @@ test_unknown_host[note] if {
 		"another name": {"/resource/host/name": "api.example.com"},
 		"another port": {"/resource/host/port": 8443},
 		"a port in words": {"/resource/host/port": "443"},
-		"another origin": {"/resource/host/origin": "untrusted:web"},
+		"another origin": {"/resource/host/origin": "untrusted:news"},
 		"another scheme": {"/resource/host/scheme": "ftp"},
 		"no scheme": {"/resource/host/scheme": null},
 		"no host": {"/resource/host": null},
@@ -412,7 +412,7 @@ test_malformed_function[note] if {
 		"no labels": testing.without(testing.by_user, "/resource/function/labels"),
 		"no confidentiality": testing.without(testing.by_user, "/resource/function/labels/confidentiality"),
 		"no integrity": testing.without(testing.by_user, "/resource/function/labels/integrity"),
-		"labels in words": testing.patched(testing.by_user, {"/resource/function/labels/integrity": "web"}),
+		"labels in words": testing.patched(testing.by_user, {"/resource/function/labels/integrity": "news"}),
 	}
 	spokegate.decision == testing.denied([malformed_function]) with input as request
 }

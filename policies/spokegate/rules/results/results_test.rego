@@ -36,7 +36,7 @@ test_a_confidential_result_that_crosses_apps_is_reviewed if {
 }
 
 test_a_result_without_confidential_data_is_not if {
-	request := testing.patched(testing.by_spoke, {"/resource/function/labels/integrity": ["web"]})
+	request := testing.patched(testing.by_spoke, {"/resource/function/labels/integrity": ["news"]})
 	spokegate.decision == testing.delivered([testing.declared_read]) with input as request
 }
 

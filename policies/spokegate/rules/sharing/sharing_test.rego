@@ -20,7 +20,7 @@ unreviewed := reason("sharing.unreviewed", "Nobody has reviewed reader, which wa
 
 under_influence := reason(
 	"sharing.under_influence",
-	"reader is influenced by web, and wants to know user_data/email, which is confidential.",
+	"reader is influenced by news, and wants to know user_data/email, which is confidential.",
 )
 
 declared := reason(

@@ -1,4 +1,4 @@
-"""References: links and e-mail addresses in a text, which whoever reads it may follow or write to.
+"""Links in a text, which whoever reads it may follow.
 
 What a message to a person carries is judged by its labels, not by its meaning. This is the one thing that is looked
 for in it, because phishing needs it.
@@ -8,7 +8,7 @@ which spares a false alarm for `name.Is`; it took a millisecond for each kilobyt
 
 Invariants:
     * The time is linear in the text's length, whatever is in it.
-    * What is too long to be looked through counts as one that holds a reference.
+    * What is too long to be looked through counts as one that holds a link.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 import unicodedata
 
 MAX_CHARACTERS = 1 << 15
-MAX_REFERENCES = 16
+MAX_LINKS = 16
 TOO_LONG = "…"
 
 # A run of name characters with dots in it, taken whole: the look-behind and `++` keep a long run from being tried again
@@ -33,11 +33,11 @@ _FILES = frozenset({
 _AROUND = "\"'`()[]{}<>,;:!?.“”„‘’«»"
 
 
-def references_in(text: str) -> list[str]:
-    """Return the references in a text, each once and as it stands there, at most 16 of them.
+def links_in(text: str) -> list[str]:
+    """Return the links in a text, each once and as it stands there, at most 16 of them.
 
-    `https://…` and its like, `name@host.tld`, `host.tld/…`, `host.tld` and addresses of four numbers. A name that ends
-    like a file's (`bill.txt`) is none.
+    `https://…` and its like, `host.tld/…`, `host.tld` and addresses of four numbers. A name that ends like a file's
+    (`bill.txt`) is none, and neither is an e-mail address: any summary of a message holds one.
     """
     if len(text) > MAX_CHARACTERS:
         return [TOO_LONG]
@@ -48,7 +48,7 @@ def references_in(text: str) -> list[str]:
     for word in text.split():
         if "://" in word or any(map(_leads_somewhere, _DOTTED.finditer(word))):
             found[word.strip(_AROUND)] = None
-            if len(found) == MAX_REFERENCES:
+            if len(found) == MAX_LINKS:
                 break
     return list(found)
 
@@ -56,7 +56,7 @@ def references_in(text: str) -> list[str]:
 def _leads_somewhere(match: re.Match[str]) -> bool:
     name = match[0]
     end = name.rpartition(".")[2].lower()
-    named = (
-        len(end) > 1 and end.isalpha() and (end not in _FILES or match.string[match.start() - 1 : match.start()] == "@")
-    )
-    return named or _ADDRESS.fullmatch(name) is not None
+    before, after = match.string[: match.start()], match.string[match.end() : match.end() + 1]
+    if before.endswith("@") or after == "@":
+        return False
+    return (len(end) > 1 and end.isalpha() and end not in _FILES) or _ADDRESS.fullmatch(name) is not None
