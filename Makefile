@@ -6,7 +6,7 @@ PYTHON_CODE := hub spoke_runner scripted_model lab apps demo tests scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock doctor proto proto-check fmt lint typecheck test policy-test policy-lint \
-	test-integration test-attack bench check demo lab run clean regal
+	test-integration test-attack bench check demo lab lab-agentdojo run clean regal
 
 help: # a line with two hashes after the target is its description, a line that starts with two is a group
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-18s%s\n", $$1, $$2}' Makefile
@@ -16,6 +16,9 @@ demo: setup ## watch apps ask each other for things: one call allowed, one denie
 	@$(BIN)/python -m demo
 lab: setup ## published attacks without the hub and with it, with a model that obeys whatever it reads
 	@$(BIN)/python -m lab
+lab-agentdojo: ## AgentDojo's tasks and attacks through a hub; `ARGS="--suite NAME --manifests DIR"` for one of yours
+	@scripts/setup agentdojo
+	@$(BIN)/python -m tests.lab.agentdojo $(ARGS)
 run: setup ## start the hub and OPA, until Ctrl-C
 	@$(BIN)/spokegate up
 

@@ -134,7 +134,9 @@ def _named(call: Call) -> bool:
     if call.decided_by in ("person", "grant"):
         return True
     provenance = call.document["context"]["provenance"]
-    values = [provenance.get(pointer) for pointer in _control_values(call)]
+    # What steers a function without control arguments is all of its arguments.
+    pointers = _control_values(call) if call.target and call.target.control_arguments else provenance
+    values = [provenance.get(pointer) for pointer in pointers]
     return bool(values) and all(value is not None and value["user"] for value in values)
 
 

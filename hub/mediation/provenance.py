@@ -12,12 +12,13 @@ parts nobody but an app has said. Of each value it says
   all the same;
 * of those results, whether one is of a read that the user named: one whose control arguments are all the user's, or one
   that a person said yes to. What it carries is what such a source may speak for;
-* which functions' results hold exactly this value as an identifier of something that their app keeps;
+* which functions' results hold exactly this value as a leaf, and which of them, by their app's manifest, as the
+  identifier of something that the app keeps;
 * which links are in it that the user did not say.
 
 What is kept and what is traced is bounded, because a hostile app chooses both; what was said longest ago goes first. A
-result is no source of what its own call's arguments said: an echo proves nothing. Nor is anything an identifier that
-an app has written somewhere before.
+result is no source of what its own call's arguments said: an echo proves nothing. Nor is what an app has written
+somewhere before a leaf of what is read afterwards.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ from hub.mediation.words import forms_of, text_of, texts_of, verbatim, words_of
 MAX_USER_CHARACTERS = 1 << 18
 MAX_RESULT_CHARACTERS = 1 << 18
 MAX_TRACED_VALUES = 256
-MAX_IDENTIFIERS = 1 << 12
+MAX_LEAVES = 1 << 12
 MAX_WRITTEN = 1 << 12
 
-_MAX_IDENTIFIER_CHARACTERS = 256
+_MAX_LEAF_CHARACTERS = 256
 _MIN_SHARED_WORDS = 4
 _MAX_SHARED_WORDS = 400
 # A full stop ends a sentence, also where no blank follows: "our site www.example.org.They" names www.example.org.
@@ -77,7 +78,7 @@ class Evidence:
     def __init__(self) -> None:
         self._user: Said[None] = Said(MAX_USER_CHARACTERS)
         self._results: Said[_Source] = Said(MAX_RESULT_CHARACTERS)
-        self._identifiers: OrderedDict[str, set[str]] = OrderedDict()
+        self._leaves: OrderedDict[str, dict[str, bool]] = OrderedDict()  # by text and function: is it an identifier
         self._written: set[str] = set()
 
     def add_user_text(self, text: str) -> None:
@@ -103,13 +104,15 @@ class Evidence:
             result: The result, as parsed JSON.
             arguments: The arguments of the call, as parsed JSON.
         """
-        echoed = set(map(words_of, texts_of(arguments)))
-        kept = (words for words in map(words_of, texts_of(result)) if words and words not in echoed)
+        echoed = set(map(words_of, texts_of(arguments))) | {""}
+        texts = [text for text in texts_of(result) if words_of(text) not in echoed]
         source = _Source(reading.function, reading.labels if reading.named else None)
-        self._results.add(source, SEPARATOR.join(kept))
-        for pointer in reading.identifiers:
-            for value in _values_at(result, pointer.split("/")[1:]):
-                self._add_identifier(text_of(value), reading.function)
+        self._results.add(source, SEPARATOR.join(map(words_of, texts)))
+        identifiers = {
+            text_of(value) for pointer in reading.identifiers for value in _values_at(result, pointer.split("/")[1:])
+        }
+        for text in texts:
+            self._add_leaf(text, reading.function, identifier=text in identifiers)
 
     def of(self, arguments: dict[str, Any]) -> dict[str, Provenance]:
         """Return the provenance of every value in the arguments, by RFC 6901 pointer.
@@ -131,15 +134,16 @@ class Evidence:
         """
         return self._user.any_of(forms_of(function.split("_", 1)[0]))
 
-    def _add_identifier(self, text: str, function: str) -> None:
-        if not text or len(text) > _MAX_IDENTIFIER_CHARACTERS or text in self._written:
+    def _add_leaf(self, text: str, function: str, *, identifier: bool) -> None:
+        if len(text) > _MAX_LEAF_CHARACTERS or text in self._written:
             return
         # With no room to remember what was written, nothing can be told from an echo any more.
         if len(self._written) <= MAX_WRITTEN:
-            self._identifiers.setdefault(text, set()).add(function)
-            self._identifiers.move_to_end(text)
-            if len(self._identifiers) > MAX_IDENTIFIERS:
-                self._identifiers.popitem(last=False)
+            functions = self._leaves.setdefault(text, {})
+            functions[function] = identifier or functions.get(function, False)
+            self._leaves.move_to_end(text)
+            if len(self._leaves) > MAX_LEAVES:
+                self._leaves.popitem(last=False)
 
     def _trace(self, value: Any, pointer: str, found: dict[str, Provenance]) -> Provenance:
         if isinstance(value, dict):
@@ -160,13 +164,15 @@ class Evidence:
             return _NOWHERE
         user = self._user.was_said(words, verbatim(text))
         sources = self._results.who_said(words)
+        leaf_of = self._leaves.get(text, {})
         named = [source.named for source in sources if source.named is not None]
         return Provenance(
             user=user,
             sources=sorted({source.function for source in sources}),
             user_share=None if user else self._user_share(words),
             named_source=LabelsFact(**_join(named).to_json()) if named else None,
-            identifier_of=sorted(self._identifiers.get(text, ())) or None,
+            leaf_of=sorted(leaf_of) or None,
+            identifier_of=sorted(function for function, identifier in leaf_of.items() if identifier) or None,
             links=None if user else self._foreign_links(text),
         )
 

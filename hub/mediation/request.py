@@ -144,10 +144,14 @@ class Provenance(_Document):
         description="What is carried by those of the results that the user named, or a person agreed to; absent where "
         "there are none.",
     )
+    leaf_of: list[str] | None = Field(
+        default=None,
+        description="Functions whose results hold exactly this value as a leaf, not in a text; absent where none does.",
+    )
     identifier_of: list[str] | None = Field(
         default=None,
-        description="Functions whose results hold exactly this value as the name of something that is there; absent "
-        "where none does.",
+        description="Of those, the ones whose apps say that it is the name of something that is there; absent where "
+        "none does.",
     )
     links: list[str] | None = Field(
         default=None,

@@ -35,6 +35,7 @@ _COUNTS = {
 _SPARES = {
     "user_share": "if {pointer} were less of the user's own words",
     "identifier_of": "if {pointer} were not known to be there",
+    "leaf_of": "if {pointer} were no leaf of what some function returned",
     "named_source": "if {pointer} did not stand in a source that the user named",
 }
 _ASKS = {"links": "if {pointer} held no links that the user did not name"}

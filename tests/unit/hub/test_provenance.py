@@ -9,7 +9,7 @@ import pytest
 
 from hub.mediation.labels import Labels
 from hub.mediation.provenance import (
-    MAX_IDENTIFIERS,
+    MAX_LEAVES,
     MAX_RESULT_CHARACTERS,
     MAX_USER_CHARACTERS,
     MAX_WRITTEN,
@@ -238,6 +238,26 @@ def test_an_identifier_is_what_stands_whole_where_the_manifest_points() -> None:
         assert identifier(evidence, other) is None
 
 
+def test_a_leaf_is_what_stands_whole_wherever_it_is() -> None:
+    evidence = Evidence()
+    evidence.add_result(_LIST, _RESULT, {})
+    evidence.add_result(
+        Reading("echo.find"), [{"query": "eve@evil.example", "found": "bob"}], {"q": "Eve@evil.example"}
+    )
+
+    def leaf(value: Any) -> list[str] | None:
+        return evidence.of({"value": value})["/value"].leaf_of
+
+    assert [leaf(value) for value in ("Bob", "ask Eve", "deep", 7, "bob")] == [["chat.list"]] * 4 + [["echo.find"]]
+    assert [leaf(value) for value in ("Eve", "eve@evil.example", "x" * 1000)] == [None] * 3
+
+
+def test_an_echo_is_no_identifier_either() -> None:
+    evidence = Evidence()
+    evidence.add_result(Reading("chat.read", identifiers=("/id", "/by")), {"id": "7", "by": "Bob"}, {"id": "7"})
+    assert [identifier(evidence, value) for value in ("7", "Bob")] == [None, ["chat.read"]]
+
+
 def test_what_an_app_has_written_is_no_identifier_when_it_is_listed_again() -> None:
     evidence = Evidence()
     evidence.add_written({"name": "Bob", "n": [7]})
@@ -248,9 +268,9 @@ def test_what_an_app_has_written_is_no_identifier_when_it_is_listed_again() -> N
 def test_identifiers_are_bounded_and_are_none_once_too_much_was_written() -> None:
     evidence = Evidence()
     listing = Reading("chat.list", identifiers=("/*",))
-    evidence.add_result(listing, [f"n{number}" for number in range(MAX_IDENTIFIERS + 1)], {})
-    assert identifier(evidence, "n0") is None
-    assert identifier(evidence, f"n{MAX_IDENTIFIERS}") == ["chat.list"]
+    evidence.add_result(listing, ["first"], {})
+    evidence.add_result(listing, [f"n{number}" for number in range(MAX_LEAVES)], {})
+    assert [identifier(evidence, value) for value in ("first", "n0")] == [None, ["chat.list"]]
     evidence.add_written([f"w{number}" for number in range(MAX_WRITTEN + 1)])
     evidence.add_result(listing, ["new", "x" * 1000], {})
     assert [identifier(evidence, value) for value in ("new", "x" * 1000)] == [None, None]

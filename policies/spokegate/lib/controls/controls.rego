@@ -3,7 +3,7 @@
 # description: >-
 #   The arguments that steer a function, and what is known of where their values come from. A function that declares
 #   none is steered by all of its arguments, so nothing is known of it. Each value counts by itself: of a list every
-#   item. An empty list is nobody's words, and an object never counts, since its keys are values without provenance.
+#   item. Null and an empty list name nothing. An object never counts, since its keys are values without provenance.
 package spokegate.lib.controls
 
 import data.spokegate.lib.pointers
@@ -17,6 +17,14 @@ present[pointer] := value if {
 }
 
 # METADATA
+# title: Control arguments that say something
+# description: Those that are present and neither null nor an empty list.
+given[pointer] := value if {
+	some pointer, value in present
+	not value in [null, []]
+}
+
+# METADATA
 # title: All are present
 # description: Holds for a function without control arguments too.
 complete if {
@@ -27,7 +35,7 @@ complete if {
 
 # METADATA
 # title: The user's own words
-# description: At least one control argument is present, and all that steers stands in the user's own words.
+# description: At least one control argument says something, and all that steers stands in the user's own words.
 all_from_user if {
 	plain
 	every pointer in values {
@@ -38,7 +46,7 @@ all_from_user if {
 # METADATA
 # title: Known
 # description: >-
-#   At least one control argument is present, and all that steers is what the user said, or names something that is
+#   At least one control argument says something, and all that steers is what the user said, or names something that is
 #   there.
 all_known if {
 	plain
@@ -49,10 +57,10 @@ all_known if {
 
 # METADATA
 # title: Plain
-# description: At least one control argument is present, and each is a text, a number, or a list of them.
+# description: At least one control argument says something, and each that does is a text, a number, or a list of them.
 plain if {
-	count(present) > 0
-	every _, value in present {
+	count(given) > 0
+	every _, value in given {
 		plain_value(value)
 	}
 }
@@ -62,12 +70,12 @@ plain if {
 # scope: document
 # description: The pointers of all texts and numbers in the control arguments.
 values contains pointer if {
-	some pointer, value in present
+	some pointer, value in given
 	scalar(value)
 }
 
 values contains item if {
-	some pointer, value in present
+	some pointer, value in given
 	is_array(value)
 	some index, _ in value
 	item := sprintf("%s/%v", [pointer, index])
@@ -83,6 +91,12 @@ said(pointer) if input.context.provenance[pointer].user == true
 # description: It is, whole, what an app that is trusted for it calls a thing that it keeps.
 # scope: document
 listed(pointer) if count(input.context.provenance[pointer].identifier_of) > 0
+
+# METADATA
+# title: A leaf
+# description: It is, whole, a field or an item of what some function returned; no text only mentions it.
+# scope: document
+leaf(pointer) if count(input.context.provenance[pointer].leaf_of) > 0
 
 # METADATA
 # title: Known value
@@ -114,7 +128,6 @@ plain_value(value) if scalar(value)
 
 plain_value(value) if {
 	is_array(value)
-	count(value) > 0
 	every item in value {
 		scalar(item)
 	}

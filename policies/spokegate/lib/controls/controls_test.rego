@@ -20,6 +20,8 @@ test_all_from_user[note] if {
 		"deep": request(["/a/0/b~1c"], {"a": [{"b/c": "bob"}]}, {"/a/0/b~1c": user}),
 		"an optional one is absent": request(["/to", "/cc"], {"to": "bob"}, {"/to": user}),
 		"two": request(["/to", "/cc"], {"to": "bob", "cc": "eve"}, {"/to": user, "/cc": user}),
+		"null says nothing": request(["/to", "/cc"], {"to": "bob", "cc": null}, {"/to": user, "/cc": other}),
+		"nor does an empty list": request(["/to", "/cc"], {"to": "bob", "cc": []}, {"/to": user, "/cc": other}),
 	}
 	controls.all_from_user with input as document
 }
@@ -34,6 +36,7 @@ test_not_all_from_user[note] if {
 		"the list but no item": request(["/to"], {"to": ["bob"]}, {"/to": user}),
 		"a list in the list": request(["/to"], {"to": [["bob"]]}, {"/to": user, "/to/0": user, "/to/0/0": user}),
 		"an empty list": request(["/to"], {"to": []}, {"/to": user}),
+		"an empty list in the list": request(["/to"], {"to": [[]]}, {"/to": user, "/to/0": user}),
 		"an object": request(["/to"], {"to": {"eve": "bob"}}, {"/to": user, "/to/eve": user}),
 		"an empty object": request(["/to"], {"to": {}}, {"/to": user}),
 		"an object in the list": request(["/to"], {"to": [{"eve": 1}]}, {"/to": user, "/to/0": user}),
@@ -103,6 +106,15 @@ test_of_no_named_source[note] if {
 		"nothing": {},
 	}
 	not controls.of_named_source("/to") with input as request([], {}, provenance)
+}
+
+test_leaf if {
+	controls.leaf("/to") with input as request([], {}, {"/to": object.union(other, {"leaf_of": ["mail.search"]})})
+}
+
+test_no_leaf[note] if {
+	some note, provenance in {"mentioned": {"/to": other}, "nothing": {}}
+	not controls.leaf("/to") with input as request([], {}, provenance)
 }
 
 test_quoted if controls.quoted("/to") with input as request([], {}, {"/to": other})

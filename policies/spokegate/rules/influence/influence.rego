@@ -32,15 +32,15 @@ deny contains reason if {
 # METADATA
 # title: Irreversible act steered by something untrusted
 # description: >-
-#   {caller} is influenced by {origins}; what {function} does cannot be undone, and what it would do it to ({controls})
-#   is neither in the user's own words nor known to be there.
+#   {caller} is influenced by {origins}; what {function} does cannot be undone, and that it is to do it to just this
+#   ({controls}) is the word of some text and nobody else's.
 # custom:
 #   code: influence.untrusted_irreversible
 deny contains reason if {
 	call_under_influence
 	not request.reversible
-	count(controls.present) > 0
-	not steered_to_known
+	count(controls.given) > 0
+	not steered_to_something
 	reason := reasons.of(rego.metadata.chain(), {"origins": origins, "controls": steered_by})
 }
 
@@ -151,15 +151,30 @@ left_open(pointer) if {
 	stays_inside
 }
 
-steered_to_known if controls.all_from_user
+steered_to_something if controls.all_from_user
 
-steered_to_known if {
+steered_to_something if {
 	request.reviewed
-	controls.all_known
+	controls.plain
+	every pointer in controls.values {
+		said_or_leaf(pointer)
+	}
 }
 
-# Where to, by values of which each is the user's, or known to be there, or said by a source that the user named and
-# that all of the confidential data is of: a source may say where its own data goes, and not where others' goes.
+said_or_leaf(pointer) if controls.said(pointer)
+
+said_or_leaf(pointer) if controls.leaf(pointer)
+
+# It says nothing of where to: so only what the function does by itself is in question.
+destination_accounted_for if {
+	request.reviewed
+	count(input.resource.function.control_arguments) > 0
+	count(controls.given) == 0
+}
+
+# Where to, by values of which each is the user's, or a field or item of something that was read, or said by a source
+# that the user named and that all of the confidential data is of: a source may say where its own data goes, and not
+# where others' goes. What only some text mentions is not among them.
 destination_accounted_for if {
 	request.reviewed
 	controls.plain
@@ -178,7 +193,7 @@ destination_accounted_for if {
 	}
 }
 
-accounted_for(pointer) if controls.known(pointer)
+accounted_for(pointer) if said_or_leaf(pointer)
 
 accounted_for(pointer) if {
 	of_source := input.context.provenance[pointer].named_source.confidentiality

@@ -19,7 +19,9 @@ unsaid := {"user": false, "from": []}
 
 quoted := {"user": false, "from": ["news.read"]}
 
-listed := {"user": false, "from": ["archive.list"], "identifier_of": ["archive.list"]}
+leaf := {"user": false, "from": ["archive.list"], "leaf_of": ["archive.list"]}
+
+listed := object.union(leaf, {"identifier_of": ["archive.list"]})
 
 of_source(labels) := {
 	"user": false,
@@ -76,8 +78,8 @@ untrusted_link := {
 untrusted_irreversible := {
 	"code": "influence.untrusted_irreversible",
 	"message": concat("", [
-		"reader is influenced by news; what archive.find does cannot be undone, and what it would do it to (/to, /box) ",
-		"is neither in the user's own words nor known to be there.",
+		"reader is influenced by news; what archive.find does cannot be undone, and that it is to do it to just this ",
+		"(/to, /box) is the word of some text and nobody else's.",
 	]),
 	"rule": "spokegate.rules.influence",
 }
@@ -96,6 +98,7 @@ test_not_dictated[note] if {
 		"too little of it": [from(listed, listed, object.union(mostly_said, {"user_share": 0.7}))],
 		"nothing of it": [from(listed, listed, unsaid)],
 		"to what nobody knows": [from(listed, quoted, said)],
+		"to what is only a leaf": [from(listed, leaf, said)],
 		"few words": [from(listed, listed, said), {"/arguments/text": "do it"}],
 		"by an unreviewed app": [from(listed, listed, said), {"/subject/app/trust": "unreviewed"}],
 		"with another's number": [from(listed, listed, said), {
@@ -132,6 +135,7 @@ test_not_called[note] if {
 		"what is there is chosen, and something leaves": [from(said, listed, unsaid), called_for, egress],
 		"a source says it that nobody named": [from(said, quoted, unsaid), called_for],
 		"it stands nowhere": [from(said, unsaid, unsaid), called_for],
+		"it is only a leaf": [from(said, leaf, unsaid), called_for],
 		"by an unreviewed app": [from(said, listed, unsaid), called_for, {"/subject/app/trust": "unreviewed"}],
 		"an object steers too": [from(said, listed, unsaid), called_for, {"/arguments/box": {"a": "b"}}],
 	}
@@ -195,6 +199,7 @@ test_untrusted_irreversible[note] if {
 		"nobody's": [from(unsaid, said, unsaid)],
 		"without provenance": [{"/context/provenance": {}}],
 		"chosen by an unreviewed app": [from(listed, said, unsaid), {"/subject/app/trust": "unreviewed"}],
+		"an object": [from(said, said, unsaid), {"/arguments/to": {"a": "b"}}],
 	}
 	decision := spokegate.decision with input as judged(array.concat(
 		[{"/resource/function/effect": "irreversible"}],
@@ -207,6 +212,8 @@ test_no_untrusted_irreversible[note] if {
 	some note, provenance in {
 		"said": from(said, said, unsaid),
 		"there": from(listed, said, unsaid),
+		"a leaf": from(leaf, said, unsaid),
+		"nothing": {"/arguments": {"text": "all of it"}},
 	}
 	decision := spokegate.decision with input as judged([
 		{"/resource/function/effect": "irreversible"},
@@ -233,6 +240,8 @@ test_confidential_data_goes_where_the_user_says if {
 test_confidential_data_may_be_asked_about[note] if {
 	some note, patches in {
 		"to what is there": [from(listed, said, unsaid)],
+		"to what is a leaf": [from(leaf, said, unsaid)],
+		"to nobody in particular": [{"/arguments": {"to": null, "box": [], "text": "hello"}}],
 		"to where its own source says": [from(of_source(["health"]), said, unsaid)],
 		"as a quotation and nothing else": [from(quoted, said, unsaid), {"/arguments": {"to": "bob", "box": "box 7"}}],
 	}

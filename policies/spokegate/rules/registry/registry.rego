@@ -217,6 +217,7 @@ sound_provenance(known) if {
 	is_boolean(known.user)
 	is_array(known.from)
 	is_number(object.get(known, "user_share", 0))
+	is_array(object.get(known, "leaf_of", []))
 	is_array(object.get(known, "identifier_of", []))
 	is_array(object.get(known, "links", []))
 	sound_labels(object.get(known, "named_source", {"confidentiality": [], "integrity": []}))
