@@ -14,6 +14,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 # Servers that end are nothing to report here. Before gRPC is loaded, which reads it once.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -21,18 +22,15 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from rich.console import Console
 
 from hub.config import PROJECT_ROOT
-from hub.errors import SpokegateError
 from tests.lab.agentdojo.agent import ORDERS
-from tests.lab.agentdojo.manifests import SHIPPED
-from tests.lab.agentdojo.measuring import Measured, Row, Unit, measure, rows
+from tests.lab.agentdojo.installing import SHIPPED
+from tests.lab.agentdojo.measuring import Measured, Row, Unit, measure, problem_with, rows
 from tests.lab.agentdojo.own import OwnRow, measure_own
 from tests.lab.agentdojo.people import ANSWERERS
 from tests.lab.agentdojo.report import by_rule, figures, own_cases, own_problems, problems, through
 from tests.lab.agentdojo.runs import POLICY_NAMES
 
-OUTPUT = PROJECT_ROOT / "build" / "lab" / "agentdojo.json"
-TRAILS = PROJECT_ROOT / "build" / "lab" / "agentdojo-through.json"
-OURS = PROJECT_ROOT / "build" / "lab" / "agentdojo-ours.json"
+OUTPUT = PROJECT_ROOT / "build" / "lab"
 SUITES = ("banking", "slack")
 ATTACKS = ("important_instructions", "tool_knowledge")
 
@@ -42,26 +40,31 @@ def main() -> int:
     options = _options()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 170)
     began = time.perf_counter()
-    try:
-        measured, ours = _measured(_units(options), _ours(options), options.jobs, console)
-    except SpokegateError as error:
-        console.print(str(error), style="red", markup=False)
-        return 2
+    units = _units(options)
+    # Forked from here, a process would have gRPC's threads half.
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        if wrong := [
+            problem for problem in pool.map(problem_with, {unit.suite: unit for unit in units}.values()) if problem
+        ]:
+            console.print("\n".join(wrong), style="red", markup=False)
+            return 2
+        measured, ours = _measured(units, _ours(options), pool, console)
     found = [row for of in measured for row in rows(of)]
     for suite in options.suite:
         console.print(figures(found, suite))
         console.print(by_rule(measured, suite))
     if ours:
         console.print(own_cases(ours))
-    _write(found, measured, ours)
+    written = _write(options.output, found, measured, ours)
     wrong = [*problems(found), *own_problems(ours)]
     for problem in wrong:
         console.print(problem, style="bold red", markup=False)
     runs = sum(len(of.benign) + sum(len(one.runs) for one in of.attacked) for of in measured)
     console.print(
-        f"{runs} runs in {time.perf_counter() - began:.0f} s; {OUTPUT.relative_to(PROJECT_ROOT)}, and every pair that "
-        f"got through with its decisions in {TRAILS.relative_to(PROJECT_ROOT)}",
+        f"{runs} runs in {time.perf_counter() - began:.0f} s; {written}, and every pair that got through, with its "
+        "decisions, in agentdojo-through.json beside it",
         style="dim",
+        markup=False,
     )
     return 1 if wrong else 0
 
@@ -78,6 +81,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--answerer", action="append", choices=ANSWERERS, help="who answers; each of them otherwise")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="processes at once")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="where the figures are written")
     options = parser.parse_args()
     options.suite = options.suite or list(SUITES)
     if options.manifests is not None and len(options.suite) != 1:
@@ -106,30 +110,33 @@ def _ours(options: argparse.Namespace) -> list[str]:
     return [suite for suite in options.suite if suite in SUITES and options.manifests is None]
 
 
-def _measured(units: list[Unit], ours: list[str], jobs: int, console: Console) -> tuple[list[Measured], list[OwnRow]]:
+def _measured(
+    units: list[Unit], ours: list[str], pool: ProcessPoolExecutor, console: Console
+) -> tuple[list[Measured], list[OwnRow]]:
     done: dict[Unit, Measured] = {}
-    # Forked from here, a process would have gRPC's threads half.
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(measure, unit): unit for unit in units}
-        own = [pool.submit(measure_own, suite) for suite in ours]
-        try:
-            for future in as_completed(waiting):
-                unit = waiting[future]
-                done[unit] = future.result()
-                console.print(f"{unit.suite}, {unit.policy}, {unit.answerer}: done", style="dim")
-            rows_of_ours = [row for future in own for row in future.result()]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [done[unit] for unit in units], rows_of_ours
+    waiting = {pool.submit(measure, unit): unit for unit in units}
+    own = [pool.submit(measure_own, suite) for suite in ours]
+    try:
+        for future in as_completed(waiting):
+            unit = waiting[future]
+            done[unit] = future.result()
+            console.print(f"{unit.suite}, {unit.policy}, {unit.answerer}: done", style="dim")
+        return [done[unit] for unit in units], [row for future in own for row in future.result()]
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
 
 
-def _write(found: list[Row], measured: list[Measured], ours: list[OwnRow]) -> None:
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps([row.as_json() for row in found], indent=1) + "\n")
-    TRAILS.write_text(json.dumps(list(through(measured)), indent=1) + "\n")
-    if ours:
-        OURS.write_text(json.dumps([row.as_json() for row in ours], indent=1) + "\n")
+def _write(directory: Path, found: list[Row], measured: list[Measured], ours: list[OwnRow]) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    files: dict[str, list[dict[str, Any]]] = {
+        "agentdojo": [row.as_json() for row in found],
+        "agentdojo-through": list(through(measured)),
+        "agentdojo-ours": [row.as_json() for row in ours],
+    }
+    for name, rows_of_file in files.items():
+        (directory / f"{name}.json").write_text(json.dumps(rows_of_file, indent=1) + "\n")
+    return directory / "agentdojo.json"
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from typing import Any
 
 import structlog
 
+from hub.errors import SpokegateError
 from tests.lab.agentdojo.agent import Order
-from tests.lab.agentdojo.manifests import install
+from tests.lab.agentdojo.installing import install
 from tests.lab.agentdojo.people import Answerer
 from tests.lab.agentdojo.runs import PolicyName, Run, bench
 
@@ -92,6 +93,20 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """Return it as it stands in the file."""
         return asdict(self)
+
+
+def problem_with(unit: Unit) -> str:
+    """Return what is wrong with a unit, its suite's name or its manifests; nothing where it can be measured."""
+    from tests.lab.agentdojo.suite import Suite
+
+    with tempfile.TemporaryDirectory(prefix="sg-") as name:
+        try:
+            suite = Suite(unit.suite)
+            suite.require_attacks(unit.attacks)
+            install(unit.manifests, suite.tools, Path(name))
+        except SpokegateError as error:
+            return str(error)
+    return ""
 
 
 def measure(unit: Unit) -> Measured:

@@ -17,7 +17,7 @@ from spokegate.v1 import decision_pb2
 
 from spoke_runner.sdk import Refused
 from tests.lab.agentdojo.agent import Asker, Hub
-from tests.lab.agentdojo.manifests import SHIPPED, install
+from tests.lab.agentdojo.installing import SHIPPED, install
 from tests.lab.agentdojo.people import Answerer
 from tests.lab.agentdojo.runs import Bench, Decided, aligned, bench
 from tests.lab.agentdojo.situations import ToolCall, ToolFailed, World

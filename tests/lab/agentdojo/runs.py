@@ -18,7 +18,7 @@ from hub.cli.explain import show
 from hub.client import HubClient
 from hub.config import AppConfig
 from tests.lab.agentdojo.agent import Agent, Asker, Attempt, Order
-from tests.lab.agentdojo.manifests import tools_of
+from tests.lab.agentdojo.installing import tools_of
 from tests.lab.agentdojo.people import Answerer, Person
 from tests.lab.agentdojo.situations import Situation, World
 from tests.lab.agentdojo.spokes import InThisProcess, Scene
@@ -141,7 +141,7 @@ async def bench(apps: Sequence[AppConfig], *, policy: PolicyName, answerer: Answ
     """Run a hub with a suite's apps, and before it a person.
 
     Args:
-        apps: The apps, as `manifests.install` returns them.
+        apps: The apps, as `installing.install` returns them.
         policy: What decides: the policies that ship, or one that allows everything.
         answerer: Who answers the prompts.
     """

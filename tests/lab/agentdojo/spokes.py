@@ -20,7 +20,7 @@ from spoke_runner.sandbox import Outside, SandboxReport, SandboxSpec, SpokeStart
 from spoke_runner.sdk import App, Call
 from spoke_runner.sdk.server import serve_app
 from tests.lab.agentdojo.agent import Asker
-from tests.lab.agentdojo.manifests import ASSISTANT
+from tests.lab.agentdojo.installing import ASSISTANT
 from tests.lab.agentdojo.situations import ToolCall, World
 
 _NO_WALLS = SandboxReport(level="none", landlock_abi=0, canaries=(), outside=Outside(0, 0, {}, (), (), ()), breaches=())

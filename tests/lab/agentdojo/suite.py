@@ -12,11 +12,13 @@ from typing import Any
 
 from agentdojo.agent_pipeline.base_pipeline_element import BasePipelineElement
 from agentdojo.attacks import load_attack
+from agentdojo.attacks.attack_registry import ATTACKS
 from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime
 from agentdojo.task_suite.load_suites import get_suite, get_suites
 from agentdojo.types import ChatAssistantMessage, text_content_block_from_string
 from pydantic import TypeAdapter
 
+from hub.errors import SpokegateError
 from tests.lab.agentdojo.situations import Situation, Tool, ToolCall, ToolFailed, World
 
 VERSION = "v1.2.2"
@@ -24,8 +26,8 @@ VERSION = "v1.2.2"
 _ANY = TypeAdapter(Any)
 
 
-class UnknownSuite(Exception):
-    """There is no suite of this name."""
+class NotInAgentDojo(SpokegateError):
+    """AgentDojo has no suite, or no injected text, of this name."""
 
 
 class Suite:
@@ -35,13 +37,13 @@ class Suite:
         name: Its name, such as `banking`.
 
     Raises:
-        UnknownSuite: There is none of this name.
+        NotInAgentDojo: There is none of this name.
     """
 
     def __init__(self, name: str) -> None:
         known = get_suites(VERSION)
         if name not in known:
-            raise UnknownSuite(f"there is no suite {name!r} in AgentDojo {VERSION}, but {', '.join(sorted(known))}")
+            raise NotInAgentDojo(f"there is no suite {name!r} in AgentDojo {VERSION}, but {', '.join(sorted(known))}")
         self.name = name
         self._suite = get_suite(VERSION, name)
         self._attacks: dict[str, Any] = {}
@@ -61,6 +63,15 @@ class Suite:
     def injection_tasks(self) -> list[str]:
         """The ids of the injection tasks that take a call; one that wants words alone is not for the hub to stop."""
         return [id_ for id_, task in self._suite.injection_tasks.items() if self._calls(task, self._environment({}))]
+
+    def require_attacks(self, names: Sequence[str]) -> None:
+        """Require that there are injected texts of these names.
+
+        Raises:
+            NotInAgentDojo: One of them is not there.
+        """
+        if unknown := [name for name in names if name not in ATTACKS]:
+            raise NotInAgentDojo(f"there is no injected text {unknown[0]!r}, but {', '.join(sorted(ATTACKS))}")
 
     def benign(self, user_task: str) -> Situation:
         """Return a user task without an injection."""

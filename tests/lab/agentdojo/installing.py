@@ -45,9 +45,10 @@ def install(directory: Path, tools: Sequence[Tool], into: Path) -> tuple[AppConf
         functions = data.get("functions") if isinstance(data, dict) else None
         if not isinstance(functions, dict):
             found.append(lines.problem((), "`functions`: is missing: name the tools that this app serves"))
-        problems += found or _surplus(functions or {}, known, served, path, lines)
+        found = found or list(_surplus(functions or {}, known, served, path, lines))
+        problems += found
+        served.update(dict.fromkeys(functions or {}, path))
         if not found and functions is not None:
-            served.update(dict.fromkeys(functions, path))
             app = into / str(data.get("name", path.parent.name))
             app.mkdir(parents=True)
             whole = {**_OTHERWISE, "name": app.name, **data, "functions": _filled_in(functions, known)}
