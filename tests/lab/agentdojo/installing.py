@@ -44,12 +44,15 @@ def install(directory: Path, tools: Sequence[Tool], into: Path) -> tuple[AppConf
         data, lines, found = read_yaml(path)
         functions = data.get("functions") if isinstance(data, dict) else None
         if not isinstance(functions, dict):
+            functions = {}
             found.append(lines.problem((), "`functions`: is missing: name the tools that this app serves"))
-        found = found or list(_surplus(functions or {}, known, served, path, lines))
+        elif data.get("name", path.parent.name) != path.parent.name:
+            found.append(lines.problem(("name",), "`name`: is not the folder's: rename one, or leave it out"))
+        found = found or list(_surplus(functions, known, served, path, lines))
         problems += found
-        served.update(dict.fromkeys(functions or {}, path))
-        if not found and functions is not None:
-            app = into / str(data.get("name", path.parent.name))
+        served.update(dict.fromkeys(functions, path))
+        if not found:
+            app = into / path.parent.name
             app.mkdir(parents=True)
             whole = {**_OTHERWISE, "name": app.name, **data, "functions": _filled_in(functions, known)}
             (app / MANIFEST_NAME).write_text(json.dumps(whole))

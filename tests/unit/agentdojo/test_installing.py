@@ -89,10 +89,19 @@ def test_what_is_wrong_with_a_manifest_is_told_where_it_was_written(tmp_path: Pa
     assert "`functions.send_letter.effect`" in found[1]
 
 
-def test_a_manifest_without_functions_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("description: A post.\n", "`functions`: is missing"),
+        ("functions: [send_letter]\n", "`functions`: is missing"),
+        ("- post\n", "`functions`: is missing"),
+        ("name: ../post\nfunctions: {}\n", "`name`: is not the folder's"),
+    ],
+)
+def test_a_manifest_that_says_too_little_or_too_much_is_told(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "given" / "post").mkdir(parents=True)
-    (tmp_path / "given" / "post" / "app.yaml").write_text("description: A post.\n")
-    assert "`functions`: is missing" in " ".join(problems(tmp_path / "given", tmp_path / "made"))
+    (tmp_path / "given" / "post" / "app.yaml").write_text(text)
+    assert problem in " ".join(problems(tmp_path / "given", tmp_path / "made"))
 
 
 def test_no_app_has_the_agents_name(tmp_path: Path) -> None:
