@@ -33,7 +33,7 @@ deny contains reason if {
 # title: Irreversible act steered by something untrusted
 # description: >-
 #   {caller} is influenced by {origins}; what {function} does cannot be undone, and that it is to do it to just this
-#   ({controls}) is the word of some text and nobody else's.
+#   ({controls}) is the word of some text that the user did not name.
 # custom:
 #   code: influence.untrusted_irreversible
 deny contains reason if {
@@ -42,6 +42,26 @@ deny contains reason if {
 	count(controls.given) > 0
 	not steered_to_something
 	reason := reasons.of(rego.metadata.chain(), {"origins": origins, "controls": steered_by})
+}
+
+# METADATA
+# title: Passed on for something untrusted
+# description: >-
+#   {caller} is influenced by {origins}; {function} would send out links that the user did not name (in {content}), and
+#   that they go just there ({controls}) is the word of some text that the user did not name either.
+# custom:
+#   code: influence.untrusted_relay
+deny contains reason if {
+	call_under_influence
+	not stays_inside
+	count(content.foreign_links) > 0
+	count(controls.given) > 0
+	not steered_to_something
+	reason := reasons.of(rego.metadata.chain(), {
+		"origins": origins,
+		"content": content.foreign_links,
+		"controls": steered_by,
+	})
 }
 
 # METADATA
@@ -157,13 +177,15 @@ steered_to_something if {
 	request.reviewed
 	controls.plain
 	every pointer in controls.values {
-		said_or_leaf(pointer)
+		more_than_mentioned(pointer)
 	}
 }
 
-said_or_leaf(pointer) if controls.said(pointer)
+more_than_mentioned(pointer) if controls.said(pointer)
 
-said_or_leaf(pointer) if controls.leaf(pointer)
+more_than_mentioned(pointer) if controls.leaf(pointer)
+
+more_than_mentioned(pointer) if controls.of_named_source(pointer)
 
 # It says nothing of where to: so only what the function does by itself is in question.
 destination_accounted_for if {
@@ -172,9 +194,9 @@ destination_accounted_for if {
 	count(controls.given) == 0
 }
 
-# Where to, by values of which each is the user's, or a field or item of something that was read, or said by a source
+# Where to, by texts of which each is the user's, or a field or item of something that was read, or said by a source
 # that the user named and that all of the confidential data is of: a source may say where its own data goes, and not
-# where others' goes. What only some text mentions is not among them.
+# where others' goes. What only some text mentions is not among them. A number says how much or which, but not where to.
 destination_accounted_for if {
 	request.reviewed
 	controls.plain
@@ -193,7 +215,11 @@ destination_accounted_for if {
 	}
 }
 
-accounted_for(pointer) if said_or_leaf(pointer)
+accounted_for(pointer) if controls.said(pointer)
+
+accounted_for(pointer) if controls.leaf(pointer)
+
+accounted_for(pointer) if controls.numeric(pointer)
 
 accounted_for(pointer) if {
 	of_source := input.context.provenance[pointer].named_source.confidentiality

@@ -79,7 +79,7 @@ untrusted_irreversible := {
 	"code": "influence.untrusted_irreversible",
 	"message": concat("", [
 		"reader is influenced by news; what archive.find does cannot be undone, and that it is to do it to just this ",
-		"(/to, /box) is the word of some text and nobody else's.",
+		"(/to, /box) is the word of some text that the user did not name.",
 	]),
 	"rule": "spokegate.rules.influence",
 }
@@ -195,7 +195,6 @@ test_untrusted_link_where_egress_is_not_known if {
 test_untrusted_irreversible[note] if {
 	some note, patches in {
 		"quoted": [from(quoted, said, unsaid)],
-		"of a source that the user named": [from(of_source([]), said, unsaid), called_for],
 		"nobody's": [from(unsaid, said, unsaid)],
 		"without provenance": [{"/context/provenance": {}}],
 		"chosen by an unreviewed app": [from(listed, said, unsaid), {"/subject/app/trust": "unreviewed"}],
@@ -213,6 +212,7 @@ test_no_untrusted_irreversible[note] if {
 		"said": from(said, said, unsaid),
 		"there": from(listed, said, unsaid),
 		"a leaf": from(leaf, said, unsaid),
+		"of a source that the user named": from(of_source([]), said, unsaid),
 		"nothing": {"/arguments": {"text": "all of it"}},
 	}
 	decision := spokegate.decision with input as judged([
@@ -229,6 +229,45 @@ test_untrusted_irreversible_where_the_effect_is_not_known if {
 	codes == {"influence.untrusted_irreversible"}
 }
 
+untrusted_relay := {
+	"code": "influence.untrusted_relay",
+	"message": concat("", [
+		"reader is influenced by news; archive.find would send out links that the user did not name (in /text), and ",
+		"that they go just there (/to, /box) is the word of some text that the user did not name either.",
+	]),
+	"rule": "spokegate.rules.influence",
+}
+
+test_untrusted_relay[note] if {
+	some note, patches in {
+		"quoted": [from(quoted, said, with_link)],
+		"nobody's": [from(unsaid, said, with_link)],
+		"chosen by an unreviewed app": [from(listed, said, with_link), {"/subject/app/trust": "unreviewed"}],
+	}
+	decision := spokegate.decision with input as judged(array.concat([egress], patches))
+	decision == testing.denied([untrusted_relay])
+}
+
+test_no_untrusted_relay[note] if {
+	some note, patches in {
+		"to whom the user named": [from(said, said, with_link), egress],
+		"to what is there": [from(listed, leaf, with_link), egress],
+		"to whom a source names that the user named": [from(of_source([]), said, with_link), egress],
+		"to nobody in particular": [from(said, said, with_link), {"/arguments": {"text": "see there"}}, egress],
+		"without a link": [from(quoted, said, unsaid), egress],
+		"where nothing leaves": [from(quoted, said, with_link)],
+	}
+	decision := spokegate.decision with input as judged(patches)
+	decision.effect == "ask"
+}
+
+test_untrusted_relay_where_egress_is_not_known if {
+	document := testing.without(judged([from(quoted, said, with_link), egress]), "/resource/function/egress")
+	denials := influence.deny with input as document
+	codes := {denial.code | some denial in denials}
+	codes == {"influence.untrusted_relay"}
+}
+
 # ---- where confidential data may go
 
 test_confidential_data_goes_where_the_user_says if {
@@ -241,6 +280,12 @@ test_confidential_data_may_be_asked_about[note] if {
 	some note, patches in {
 		"to what is there": [from(listed, said, unsaid)],
 		"to what is a leaf": [from(leaf, said, unsaid)],
+		"of how much": [from(said, unsaid, unsaid), {"/arguments/box": 7}],
+		"of which": [from(said, said, unsaid), {
+			"/arguments/box": [7, "box 8"],
+			"/context/provenance/~1box~10": unsaid,
+			"/context/provenance/~1box~11": said,
+		}],
 		"to nobody in particular": [{"/arguments": {"to": null, "box": [], "text": "hello"}}],
 		"to where its own source says": [from(of_source(["health"]), said, unsaid)],
 		"as a quotation and nothing else": [from(quoted, said, unsaid), {"/arguments": {"to": "bob", "box": "box 7"}}],
@@ -253,6 +298,11 @@ test_confidential_egress_of_a_reviewed_app[note] if {
 	some note, patches in {
 		"to where some text says": [from(quoted, said, unsaid)],
 		"to where the source of other data says": [from(of_source(["contact"]), said, unsaid)],
+		"of which, and one that nobody says": [from(said, said, unsaid), {
+			"/arguments/box": [7, "box 8"],
+			"/context/provenance/~1box~10": unsaid,
+			"/context/provenance/~1box~11": unsaid,
+		}],
 		"to where nobody says, alone": [from(unsaid, said, unsaid), {"/arguments": {"to": "bob", "box": "box 7"}}],
 		"to an object": [from(said, said, unsaid), {"/arguments/to": {"a": "b"}}],
 		"without control arguments": [from(said, said, said), {"/resource/function/control_arguments": []}],
