@@ -71,7 +71,8 @@ async def test_a_letter_gets_no_document_out_and_nothing_deleted(tmp_path: Path,
     if guarded:
         assert (sent, left) == ([], True)
         assert {"mail.send", "mail.delete"} <= set(result["refused"])
-        assert reasons & {"influence.confidential_egress", "influence.untrusted_control"}
+        # Whoever sent the letter is in a field of it, so a person could be asked; but mail is not cleared for documents.
+        assert "flows.caller_to_uncleared" in reasons
     else:
         assert "eve@evil.example" in sent[0]
         assert "078-05-1120" in sent[0]
