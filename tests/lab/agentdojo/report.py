@@ -89,7 +89,8 @@ def own_cases(rows: Sequence[OwnRow]) -> Table:
     says = {"denied": "a rule", "asked": "a person, who has to know better", "through": "nothing"}
     for row in rows:
         what = Text.assemble((row.case, "bold"), f"\n{row.what}")
-        stands = Text(says[row.found], style=styles[row.found])
+        unseen = row.found == "denied" and not row.rules
+        stands = Text("no text of an error is passed on" if unseen else says[row.found], style=styles[row.found])
         table.add_row(row.suite, what, stands, Text("\n".join(row.rules)), str(row.prompts), end_section=True)
     return table
 
