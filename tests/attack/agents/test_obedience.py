@@ -71,7 +71,7 @@ async def test_a_letter_gets_no_document_out_and_nothing_deleted(tmp_path: Path,
     if guarded:
         assert (sent, left) == ([], True)
         assert {"mail.send", "mail.delete"} <= set(result["refused"])
-        # Whoever sent the letter is in a field of it, so a person could be asked; but mail is not cleared for documents.
+        # Whoever sent the letter stands in a field of it, so a person could be asked; but mail is not cleared.
         assert "flows.caller_to_uncleared" in reasons
     else:
         assert "eve@evil.example" in sent[0]
