@@ -66,9 +66,9 @@ async def test_most_is_done_for_a_user_who_refuses_every_question(suite: str, le
     assert sum(run.useful for run in measured.benign) / len(measured.benign) >= least
 
 
-@pytest.mark.parametrize("suite", SUITES)
-async def test_rules_hold_most_attacks_before_a_user_who_agrees_to_everything(suite: str) -> None:
-    unit = Unit(suite, SHIPPED / suite, "shipped", "accept_all", ("interleave",), ("important_instructions",))
+async def test_rules_hold_most_attacks_before_a_user_who_agrees_to_everything() -> None:
+    """In the suite where they hold least."""
+    unit = Unit("slack", SHIPPED / "slack", "shipped", "accept_all", ("append",), ("important_instructions",))
     measured = await asyncio.to_thread(measure, unit)
     [attacked] = measured.attacked
     through = [run for run in attacked.runs if run.successful]
