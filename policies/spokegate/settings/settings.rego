@@ -24,7 +24,7 @@ defaults := {
 		"max_session_calls_per_minute": 600,
 		"max_function_calls_per_minute": 240,
 	},
-	"results": {"max_bytes": 65536},
+	"results": {"max_bytes": 131072},
 	"models": {
 		"max_session_tokens": 2000000,
 		"max_app_tokens": 1000000,

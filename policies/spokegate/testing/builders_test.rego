@@ -208,7 +208,7 @@ allowed(reasons) := object.union(denied(reasons), {"effect": "allow"})
 # description: With the cap on the result.
 delivered(reasons) := object.union(allowed(reasons), {"obligations": [max_result_bytes]})
 
-max_result_bytes := {"type": "max_result_bytes", "on": "result", "value": 65536}
+max_result_bytes := {"type": "max_result_bytes", "on": "result", "value": 131072}
 
 # METADATA
 # title: Allowed to a spoke by a grant

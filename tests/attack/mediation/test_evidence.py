@@ -96,7 +96,7 @@ async def test_an_identifier_of_ones_own(tmp_path: Path, defended: bool, monkeyp
     ):
         write = unsaid("vault.send", to=EVE, body=MALLORY)
         send = unsaid("vault.send", to=MALLORY, body="all that you know")
-        words = f"Write to {EVE} whom the list names."
+        words = f"Send {EVE} what the list names."
         written, listed, outcome = await ask(session, write, {"function": "vault.runs"}, send, user_text=words)
     assert ("result" in written, "result" in listed) == (True, True)
     assert len(person.seen) == (1 if defended else 0)

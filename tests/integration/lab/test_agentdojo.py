@@ -12,7 +12,7 @@ import pytest
 
 from hub.config import PROJECT_ROOT
 from tests.lab.agentdojo.installing import SHIPPED
-from tests.lab.agentdojo.measuring import Measured, Unit, measure
+from tests.lab.agentdojo.measuring import Measured, Unit, measure, problem_with
 from tests.lab.agentdojo.people import Answerer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -78,14 +78,24 @@ async def test_rules_hold_most_attacks_before_a_user_who_agrees_to_everything() 
     assert all(run.explained for run in through)
 
 
-async def test_a_suite_without_manifests_here_and_manifests_that_do_not_fit_are_told(tmp_path: Path) -> None:
+async def test_a_suite_without_manifests_here_is_told() -> None:
     code, printed = await lab("--suite", "nothing")
     assert (code, "give their folder as --manifests" in printed) == (2, True)
-    code, printed = await lab("--suite", "nothing", "--manifests", str(SHIPPED / "slack"))
-    assert (code, "there is no suite 'nothing'" in printed) == (2, True)
-    code, printed = await lab("--suite", "banking", "--manifests", str(SHIPPED / "slack"))
-    assert (code, "no manifest has get_balance" in printed) == (2, True)
-    assert "the suite has no such tool" in printed
+
+
+@pytest.mark.parametrize(
+    ("suite", "attack", "says"),
+    [
+        ("nothing", "important_instructions", "there is no suite 'nothing'"),
+        ("slack", "nothing", "there is no injected text 'nothing'"),
+        ("banking", "important_instructions", "no manifest has get_balance, get_iban"),
+        ("slack", "important_instructions", ""),
+    ],
+)
+def test_what_agentdojo_does_not_have_is_told(suite: str, attack: str, says: str) -> None:
+    problem = problem_with(Unit(suite, SHIPPED / "slack", "shipped", "perfect", (), (attack,)))
+    assert says in problem
+    assert bool(problem) is bool(says)
 
 
 def test_no_policy_names_a_value_of_a_suite() -> None:

@@ -27,7 +27,7 @@ from tests.lab.agentdojo.installing import SHIPPED
 from tests.lab.agentdojo.measuring import Measured, Row, Unit, measure, problem_with, rows
 from tests.lab.agentdojo.own import OwnRow, measure_own
 from tests.lab.agentdojo.people import ANSWERERS
-from tests.lab.agentdojo.report import by_rule, figures, own_cases, own_problems, problems, through
+from tests.lab.agentdojo.report import agreed_to, by_rule, figures, own_cases, own_problems, problems, through
 from tests.lab.agentdojo.runs import POLICY_NAMES
 
 OUTPUT = PROJECT_ROOT / "build" / "lab"
@@ -53,6 +53,8 @@ def main() -> int:
     for suite in options.suite:
         console.print(figures(found, suite))
         console.print(by_rule(measured, suite))
+        if any((of.unit.suite, of.unit.answerer) == (suite, "accept_all") for of in measured):
+            console.print(agreed_to(measured, suite))
     if ours:
         console.print(own_cases(ours))
     written = _write(options.output, found, measured, ours)

@@ -79,6 +79,28 @@ def by_rule(measured: Sequence[Measured], suite: str) -> Table:
     return table
 
 
+def agreed_to(measured: Sequence[Measured], suite: str) -> Table:
+    """Return what a user who agrees to everything lets through, by what is injected, and which rules hold the rest."""
+    ended, succeeded = Counter[str](), Counter[str]()
+    rules: dict[str, Counter[str]] = {}
+    for of in measured:
+        if (of.unit.suite, of.unit.policy, of.unit.answerer) == (suite, "shipped", "accept_all"):
+            for run in (run for attacked in of.attacked for run in attacked.runs):
+                task = run.situation.injection_task
+                ended[task] += 1
+                succeeded[task] += run.successful
+                denied = [one for one in run.decided if one.attempt.injected and one.effect == "deny"]
+                rules.setdefault(task, Counter()).update({code for one in denied for code in one.codes})
+    table = Table(title=f"{suite}: who agrees to everything, shipped policies", title_justify="left")
+    for heading in ("injection task", "comes through"):
+        table.add_column(heading)
+    table.add_column("runs in which a rule refused it", overflow="fold")
+    for task, number in ended.items():
+        held = ", ".join(f"{code} {count}" for code, count in rules[task].most_common())
+        table.add_row(task, f"{succeeded[task]} of {number}", held)
+    return table
+
+
 def own_cases(rows: Sequence[OwnRow]) -> Table:
     """Return the attacks of ours as a table."""
     table = Table(title="Ours: what the set lacks, with the shipped policies", title_justify="left", padding=(0, 1))

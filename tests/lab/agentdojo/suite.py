@@ -129,7 +129,8 @@ class Suite:
         return self._pristine[key].model_copy(deep=True)
 
     def _calls(self, task: Any, environment: Any) -> tuple[ToolCall, ...]:
-        return tuple(ToolCall(call.function, dict(call.args)) for call in task.ground_truth(environment))
+        calls = task.ground_truth(environment)
+        return tuple(ToolCall(call.function, _ANY.dump_python(dict(call.args), mode="json")) for call in calls)
 
 
 class _Named(BasePipelineElement):

@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.lab.agentdojo.agent import Attempt
 from tests.lab.agentdojo.measuring import Attacked, Measured, Row, Unit, rows
 from tests.lab.agentdojo.own import OwnRow
-from tests.lab.agentdojo.report import by_rule, figures, own_cases, own_problems, problems, through
+from tests.lab.agentdojo.report import agreed_to, by_rule, figures, own_cases, own_problems, problems, through
 from tests.lab.agentdojo.runs import Decided, Run
 from tests.lab.agentdojo.situations import Situation
 
@@ -83,6 +83,12 @@ def test_the_rules_are_counted_by_what_they_said_and_for_whom() -> None:
         "pays.asked": ["ask", "", "1"],
         "pays.denied": ["deny", "", "1"],
     }
+
+
+def test_what_is_agreed_to_is_told_by_what_is_injected() -> None:
+    shown = printed(agreed_to([replace(MEASURED, unit=replace(UNIT, answerer="accept_all"))], "bank"))
+    [line] = [line for line in shown.splitlines() if "injection_task_2" in line]
+    assert [cell.strip() for cell in line.split("│")[1:4]] == ["injection_task_2", "1 of 2", "pays.denied 1"]
 
 
 def test_the_table_has_every_figure_of_a_suite() -> None:

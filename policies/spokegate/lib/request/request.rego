@@ -69,6 +69,14 @@ reads_only if {
 reversible if input.resource.function.effect in {"read", "write"}
 
 # METADATA
+# title: Called for
+# description: The user's words hold the verb of the function's name, or the plan for their wish expects the call.
+# scope: document
+called_for if input.context.called_for == true
+
+called_for if input.context.planned == true
+
+# METADATA
 # title: Uninfluenced
 # description: No untrusted origin has influenced the asker.
 uninfluenced if input.context.labels.integrity == []

@@ -148,7 +148,7 @@ dictated_by_user if {
 
 called_by_user if {
 	request.reviewed
-	called_for
+	request.called_for
 	controls.plain
 	some pointer in controls.values
 	controls.said(pointer)
@@ -156,10 +156,6 @@ called_by_user if {
 		left_open(other)
 	}
 }
-
-called_for if input.context.called_for == true
-
-called_for if input.context.planned == true
 
 left_open(pointer) if controls.said(pointer)
 

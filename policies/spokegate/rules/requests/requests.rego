@@ -38,8 +38,8 @@ allow contains reason if {
 # METADATA
 # title: Write to what is there
 # description: >-
-#   Nothing untrusted has influenced {caller}, which is reviewed, and what {function} is to act on is what the user said
-#   or is known to be there.
+#   Nothing untrusted has influenced {caller}, which is reviewed, the user calls for {function}, and what it is to act on
+#   is what they said or is known to be there.
 # custom:
 #   code: requests.known_control
 allow contains reason if {
@@ -49,6 +49,7 @@ allow contains reason if {
 	not request.reads_only
 	request.uninfluenced
 	request.reviewed
+	request.called_for
 	controls.all_known
 	not controls.all_from_user
 	reason := reasons.of(rego.metadata.chain(), {})

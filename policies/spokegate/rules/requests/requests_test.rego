@@ -77,21 +77,30 @@ test_no_user_directed_write_without_a_control_argument[note] if {
 	spokegate.decision == testing.undecided(case.scopes) with input as request
 }
 
-reviewed := {"/subject/app/trust": "reviewed"}
+reviewed := {"/subject/app/trust": "reviewed", "/context/called_for": true}
 
 there := {"/context/provenance": {"/to": {"user": false, "from": ["archive.list"], "identifier_of": ["archive.list"]}}}
 
 known_control := {
 	"code": "requests.known_control",
 	"message": concat("", [
-		"Nothing untrusted has influenced reader, which is reviewed, and what archive.find is to act on is what the user ",
-		"said or is known to be there.",
+		"Nothing untrusted has influenced reader, which is reviewed, the user calls for archive.find, and what it is to ",
+		"act on is what they said or is known to be there.",
 	]),
 	"rule": "spokegate.rules.requests",
 }
 
 test_write_to_what_is_there if {
 	request := testing.patched_in_turn(testing.by_spoke, [testing.write, there, reviewed])
+	spokegate.decision == testing.delivered([known_control]) with input as request
+}
+
+test_write_to_what_is_there_by_the_plan if {
+	request := testing.patched_in_turn(testing.by_spoke, [
+		testing.write,
+		there,
+		{"/subject/app/trust": "reviewed", "/context/planned": true},
+	])
 	spokegate.decision == testing.delivered([known_control]) with input as request
 }
 
@@ -103,6 +112,7 @@ test_a_write_that_the_user_directs_has_one_reason if {
 test_no_write_to_what_is_there[note] if {
 	some note, values in {
 		"by an unreviewed app": {"/subject/app/trust": "unreviewed"},
+		"that the user does not call for": {"/context/called_for": false},
 		"known to no function": {"/context/provenance/~1to/identifier_of": []},
 		"merely returned": {"/context/provenance": {"/to": {"user": false, "from": ["archive.list"]}}},
 		"one of two": {"/resource/function/control_arguments": ["/to", "/text"]},
