@@ -38,8 +38,8 @@ allow contains reason if {
 # METADATA
 # title: Write to what is there
 # description: >-
-#   Nothing untrusted has influenced {caller}, which is reviewed, the user calls for {function}, and what it is to act on
-#   is what they said or is known to be there.
+#   Nothing untrusted has influenced {caller}, which is reviewed, the user calls for {function}, and what it is to act
+#   on is what they said or is known to be there.
 # custom:
 #   code: requests.known_control
 allow contains reason if {
