@@ -35,6 +35,12 @@ async def test_a_change_of_a_policy_is_a_new_revision_and_one_of_its_tests_is_no
     assert await it.build() not in {before, ""}
 
 
+async def test_a_test_of_the_policies_that_does_not_compile_keeps_nothing_from_being_decided(tmp_path: Path) -> None:
+    sources = policies_of(tmp_path / "policies", ALLOW_ALL)
+    (sources / "decision_test.rego").write_text("package spokegate_test\n\ntest_it if {\n")
+    assert await bundle(sources, tmp_path / "out" / "bundle").build()
+
+
 async def test_policies_that_do_not_compile_leave_the_bundle_in_place(tmp_path: Path) -> None:
     sources = policies_of(tmp_path / "policies", ALLOW_ALL)
     it = bundle(sources, tmp_path / "out" / "bundle")
