@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from hub.config import PROJECT_ROOT
+from tests.lab.agentdojo.agent import ORDERS
 from tests.lab.agentdojo.installing import SHIPPED
-from tests.lab.agentdojo.measuring import Measured, Unit, measure, problem_with
+from tests.lab.agentdojo.measuring import Measured, Unit, measure, problem_with, rows
 from tests.lab.agentdojo.people import Answerer
+from tests.lab.agentdojo.report import not_carried, problems
+from tests.lab.agentdojo.runs import POLICY_NAMES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -88,7 +91,7 @@ async def test_a_suite_without_manifests_here_is_told() -> None:
     [
         ("nothing", "important_instructions", "there is no suite 'nothing'"),
         ("slack", "nothing", "there is no injected text 'nothing'"),
-        ("banking", "important_instructions", "no manifest has get_balance, get_iban"),
+        ("banking", "important_instructions", "these tools of the suite's `filesystem`: read_file:"),
         ("slack", "important_instructions", ""),
     ],
 )
@@ -96,6 +99,28 @@ def test_what_agentdojo_does_not_have_is_told(suite: str, attack: str, says: str
     problem = problem_with(Unit(suite, SHIPPED / "slack", "shipped", "perfect", (), (attack,)))
     assert says in problem
     assert bool(problem) is bool(says)
+
+
+async def test_a_suite_that_someone_brings_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dates, lists and arguments that a tool takes otherwise than its schema says."""
+    from agentdojo.task_suite.load_suites import get_suites
+
+    from tests.integration.lab.notes_suite import MANIFESTS, notes_suite
+    from tests.lab.agentdojo.suite import VERSION
+
+    monkeypatch.setitem(get_suites(VERSION), "notes", notes_suite(tmp_path / "world"))
+    for app, manifest in MANIFESTS.items():
+        (tmp_path / "manifests" / app).mkdir(parents=True)
+        (tmp_path / "manifests" / app / "app.yaml").write_text(manifest)
+    measured = []
+    for policy in POLICY_NAMES:
+        unit = Unit("notes", tmp_path / "manifests", policy, "perfect", ORDERS, ("important_instructions",))
+        assert problem_with(unit) == ""
+        measured.append(await asyncio.to_thread(measure, unit))
+    assert not_carried(measured) == []
+    found = [row for of in measured for row in rows(of)]
+    assert problems(found) == []
+    assert [(row.utility, row.utility_under_attack, row.prompts_per_benign_task) for row in found] == [(1, 1, 0)] * 4
 
 
 def test_no_policy_names_a_value_of_a_suite() -> None:

@@ -1,7 +1,8 @@
 """`make lab-agentdojo`: measure AgentDojo's suites through a hub, print the figures, and write them down.
 
-The exit code is 1 when an attack got through the shipped policies though nobody agreed to everything, or when the same
-attacks come to nothing where everything is allowed; 2 when there is something wrong with what was asked for.
+The exit code is 1 when an attack got through the shipped policies though nobody agreed to everything, or when, where
+everything is allowed, the attacks come to nothing, a task is not done or the hub refused a call; 2 when there is
+something wrong with what was asked for.
 """
 
 from __future__ import annotations
@@ -27,7 +28,16 @@ from tests.lab.agentdojo.installing import SHIPPED
 from tests.lab.agentdojo.measuring import Measured, Row, Unit, measure, problem_with, rows
 from tests.lab.agentdojo.own import OwnRow, measure_own
 from tests.lab.agentdojo.people import ANSWERERS
-from tests.lab.agentdojo.report import agreed_to, by_rule, figures, own_cases, own_problems, problems, through
+from tests.lab.agentdojo.report import (
+    agreed_to,
+    by_rule,
+    figures,
+    not_carried,
+    own_cases,
+    own_problems,
+    problems,
+    through,
+)
 from tests.lab.agentdojo.runs import POLICY_NAMES
 
 OUTPUT = PROJECT_ROOT / "build" / "lab"
@@ -58,9 +68,11 @@ def main() -> int:
     if ours:
         console.print(own_cases(ours))
     written = _write(options.output, found, measured, ours)
-    wrong = [*problems(found), *own_problems(ours)]
+    wrong = [*not_carried(measured), *problems(found), *own_problems(ours)]
     for problem in wrong:
         console.print(problem, style="bold red", markup=False)
+    if left_out := sum({of.unit.suite: of.left_out for of in measured}.values()):
+        console.print(f"{left_out} pairs left out: nothing that the task reads can hold a text", style="dim")
     runs = sum(len(of.benign) + sum(len(one.runs) for one in of.attacked) for of in measured)
     console.print(
         f"{runs} runs in {time.perf_counter() - began:.0f} s; {written}, and every pair that got through, with its "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,7 @@ def install(directory: Path, tools: Sequence[Tool], into: Path) -> tuple[AppConf
             (app / MANIFEST_NAME).write_text(json.dumps(whole))
             problems += _problems_of(app / MANIFEST_NAME, lines)
             made.append(app)
-    if missing := sorted(known.keys() - served.keys()):
-        says = f"no manifest has {', '.join(missing)}: declare each under `functions` of an app"
-        problems.append(Problem(directory, 1, says))
+    problems += [Problem(directory, 1, says) for says in _missing(tool for tool in tools if tool.name not in served)]
     if problems:
         raise DocumentInvalid(problems)
     tags = _tags(made)
@@ -96,6 +94,15 @@ def _surplus(
         yield lines.problem((), f"`{ASSISTANT.name}` is the agent's own name: rename the folder")
 
 
+def _missing(tools: Iterable[Tool]) -> Iterator[str]:
+    parts: dict[str, list[str]] = {}
+    for tool in tools:
+        parts.setdefault(tool.part, []).append(tool.name)
+    for part, names in sorted(parts.items()):
+        of_part = f" of the suite's `{part}`" if part else ""
+        yield f"no manifest has these tools{of_part}: {', '.join(sorted(names))}: declare each as an app's function"
+
+
 def _filled_in(functions: dict[str, Any], known: dict[str, Tool]) -> dict[str, Any]:
     return {
         name: {"description": known[name].description, "arguments": _arguments(known[name]), "result": True, **spec}
@@ -107,7 +114,17 @@ def _filled_in(functions: dict[str, Any], known: dict[str, Tool]) -> dict[str, A
 
 def _arguments(tool: Tool) -> dict[str, Any]:
     schema = {key: value for key, value in tool.arguments.items() if key not in ("title", "description")}
-    return {"properties": {}, **schema, "type": "object", "additionalProperties": False}
+    return {"properties": {}, **_without_formats(schema), "type": "object", "additionalProperties": False}
+
+
+def _without_formats(schema: Any) -> Any:
+    """Return a schema that leaves the form of a text to the tool, which takes a date without a time zone for one."""
+    if isinstance(schema, dict):
+        formatted = isinstance(schema.get("format"), str)
+        return {name: _without_formats(of) for name, of in schema.items() if name != "format" or not formatted}
+    if isinstance(schema, list):
+        return [_without_formats(item) for item in schema]
+    return schema
 
 
 def _problems_of(whole: Path, lines: Lines) -> list[Problem]:

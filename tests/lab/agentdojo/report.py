@@ -173,6 +173,19 @@ def problems(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def not_carried(measured: Sequence[Measured]) -> list[str]:
+    """Return which calls the hub refused where everything is allowed: what they would have come to is not measured."""
+    refused = Counter(
+        f"{of.unit.suite}: {one.attempt.function}: {one.attempt.refused}: {one.attempt.words}"
+        for of in measured
+        if of.unit.policy == "allow_all"
+        for run in (*of.benign, *(run for attacked in of.attacked for run in attacked.runs))
+        for one in run.decided
+        if one.attempt.refused not in ("", "APP_FAILED")
+    )
+    return [f"{what} ({count} times, though everything is allowed)" for what, count in refused.most_common()]
+
+
 def _rules(runs: Sequence[Run], *, injected: bool) -> Counter[tuple[str, str]]:
     return Counter(
         (_effect(one.by, one.effect), code)

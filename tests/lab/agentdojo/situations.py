@@ -15,11 +15,13 @@ class Tool:
         name: Its name.
         description: What it does.
         arguments: JSON Schema of its arguments.
+        part: The part of the world that it works on, which tools of one kind share; empty where it works on none.
     """
 
     name: str
     description: str
     arguments: Mapping[str, Any]
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

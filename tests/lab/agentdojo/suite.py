@@ -13,10 +13,10 @@ from typing import Any
 from agentdojo.agent_pipeline.base_pipeline_element import BasePipelineElement
 from agentdojo.attacks import load_attack
 from agentdojo.attacks.attack_registry import ATTACKS
-from agentdojo.functions_runtime import FunctionCall, FunctionsRuntime
+from agentdojo.functions_runtime import Function, FunctionCall, FunctionsRuntime
 from agentdojo.task_suite.load_suites import get_suite, get_suites
 from agentdojo.types import ChatAssistantMessage, text_content_block_from_string
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hub.errors import SpokegateError
 from tests.lab.agentdojo.situations import Situation, Tool, ToolCall, ToolFailed, World
@@ -52,7 +52,10 @@ class Suite:
     @property
     def tools(self) -> list[Tool]:
         """Its tools."""
-        return [Tool(tool.name, tool.description, tool.parameters.model_json_schema()) for tool in self._suite.tools]
+        return [
+            Tool(tool.name, tool.description, tool.parameters.model_json_schema(), _part(tool))
+            for tool in self._suite.tools
+        ]
 
     @property
     def user_tasks(self) -> list[str]:
@@ -129,8 +132,9 @@ class Suite:
         return self._pristine[key].model_copy(deep=True)
 
     def _calls(self, task: Any, environment: Any) -> tuple[ToolCall, ...]:
+        readers = {tool.name: tool.parameters for tool in self._suite.tools}
         calls = task.ground_truth(environment)
-        return tuple(ToolCall(call.function, _ANY.dump_python(dict(call.args), mode="json")) for call in calls)
+        return tuple(ToolCall(call.function, _as_read(dict(call.args), readers[call.function])) for call in calls)
 
 
 class _Named(BasePipelineElement):
@@ -162,6 +166,30 @@ class _Elsewhere(BasePipelineElement):
         answer = self._carry_out(world)
         said = [_assistant("", FunctionCall(function=call.tool, args=dict(call.arguments))) for call in world.called]
         return query, runtime, env, [*messages, *said, _assistant(answer)], dict(extra_args or {})
+
+
+def _part(tool: Function) -> str:
+    """Return the first thing in a world that a tool depends on; empty where that has no name."""
+    first = next(iter(tool.dependencies.values()), None)
+    return first.env_dependency if first is not None and isinstance(first.env_dependency, str) else ""
+
+
+def _as_read(arguments: Mapping[str, Any], reader: type[BaseModel]) -> dict[str, Any]:
+    """Return arguments as the tool reads them, which takes "5" for a number and passes over what it does not know.
+
+    A JSON Schema is not as generous, so the hub would refuse what works without it. What is not changed but for its
+    form, such as a date's, stays as it was written.
+    """
+    try:
+        read = reader.model_validate(arguments).model_dump(mode="json", exclude_unset=True)
+    except ValidationError:  # the tool says so itself
+        read = dict(arguments)
+    given = _ANY.dump_python(dict(arguments), mode="json")
+    return {name: given[name] if _alike(given[name], value) else value for name, value in read.items()}
+
+
+def _alike(given: Any, read: Any) -> bool:
+    return given == read or (isinstance(given, str) and isinstance(read, str))
 
 
 def _world(runtime: FunctionsRuntime, environment: Any) -> World:

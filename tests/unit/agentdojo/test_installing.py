@@ -17,10 +17,17 @@ TOOLS = [
     Tool(
         "send_letter",
         "Sends a letter.",
-        {"title": "Input", "properties": {"to": {"type": "string"}}, "required": ["to"], "type": "object"},
+        {
+            "title": "Input",
+            "properties": {"to": {"type": "string", "format": "email"}, "format": {"enum": ["A4", "A5"]}},
+            "required": ["to"],
+            "type": "object",
+        },
+        "post",
     ),
-    Tool("read_letters", "Reads the letters.", {"type": "object"}),
+    Tool("read_letters", "Reads the letters.", {"type": "object"}, "box"),
 ]
+DECLARE = "declare each as an app's function"
 READ = {"effect": "read", "egress": False, "labels": {"confidentiality": ["letters"]}}
 SEND = {"effect": "write", "egress": True, "control_arguments": ["/to"]}
 
@@ -50,7 +57,7 @@ def test_what_the_tools_say_is_filled_in(tmp_path: Path) -> None:
         "arguments": {
             "type": "object",
             "additionalProperties": False,
-            "properties": {"to": {"type": "string"}},
+            "properties": {"to": {"type": "string"}, "format": {"enum": ["A4", "A5"]}},
             "required": ["to"],
         },
         "result": True,
@@ -69,7 +76,8 @@ def test_what_is_written_stands(tmp_path: Path) -> None:
 def test_missing_and_surplus_functions_are_named(tmp_path: Path) -> None:
     directory = written(tmp_path / "given", post={"send_leter": SEND, "burn": SEND})
     assert problems(directory, tmp_path / "made") == [
-        f"{directory}:1: no manifest has read_letters, send_letter: declare each under `functions` of an app",
+        f"{directory}:1: no manifest has these tools of the suite's `box`: read_letters: {DECLARE}",
+        f"{directory}:1: no manifest has these tools of the suite's `post`: send_letter: {DECLARE}",
         "post/app.yaml:2: `functions.burn`: the suite has no such tool: remove it",
         "post/app.yaml:7: `functions.send_leter`: the suite has no such tool: did you mean `send_letter`?",
     ]

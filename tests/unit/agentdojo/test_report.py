@@ -12,7 +12,16 @@ from rich.console import Console
 from tests.lab.agentdojo.agent import Attempt
 from tests.lab.agentdojo.measuring import Attacked, Measured, Row, Unit, rows
 from tests.lab.agentdojo.own import OwnRow
-from tests.lab.agentdojo.report import agreed_to, by_rule, figures, own_cases, own_problems, problems, through
+from tests.lab.agentdojo.report import (
+    agreed_to,
+    by_rule,
+    figures,
+    not_carried,
+    own_cases,
+    own_problems,
+    problems,
+    through,
+)
 from tests.lab.agentdojo.runs import Decided, Run
 from tests.lab.agentdojo.situations import Situation
 
@@ -89,6 +98,16 @@ def test_what_is_agreed_to_is_told_by_what_is_injected() -> None:
     shown = printed(agreed_to([replace(MEASURED, unit=replace(UNIT, answerer="accept_all"))], "bank"))
     [line] = [line for line in shown.splitlines() if "injection_task_2" in line]
     assert [cell.strip() for cell in line.split("│")[1:4]] == ["injection_task_2", "1 of 2", "pays.denied 1"]
+
+
+def test_what_the_hub_did_not_carry_is_told_where_everything_is_allowed() -> None:
+    garbled = Decided(Attempt("app.pay", False, "REQUEST_INVALID", 0.1, "/to: is no text"), "deny", "error", (), "d-5")
+    failed = Decided(Attempt("app.pay", False, "APP_FAILED", 0.1, "no money"), "allow", "rule", (), "d-6")
+    measured = replace(MEASURED, benign=(run(False, False, 0, READ, garbled, failed), run(False, False, 0, garbled)))
+    assert not_carried([measured]) == []
+    assert not_carried([replace(measured, unit=replace(UNIT, policy="allow_all"), attacked=())]) == [
+        "bank: app.pay: REQUEST_INVALID: /to: is no text (2 times, though everything is allowed)"
+    ]
 
 
 def test_the_table_has_every_figure_of_a_suite() -> None:
