@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hub.mediation.caller import planner_caller
 from hub.mediation.errands.generate import Generate
 from hub.mediation.labels import Labels
 from hub.mediation.pdp import Decision
-from hub.model.client import ModelClient, ModelRequest, ModelSpec, ProviderFailed
+from hub.model.client import ModelClient, ModelRequest, ModelSpec, Piece, ProviderFailed
 from tests.apps.thinker import thinker
 from tests.support.apps import APPS, installed
 from tests.support.desk import Desk, answering, desk, rows_of, until
@@ -205,15 +205,31 @@ async def test_tokens_are_counted_per_session_app_and_user() -> None:
     assert second["session_tokens"] == second["app_tokens"] == second["user_tokens"] > 9 + 100
 
 
+class Held(Turns):
+    """A provider that answers nobody until it is let."""
+
+    def __init__(self, *turns: Turn) -> None:
+        super().__init__(*turns)
+        self.let = asyncio.Event()
+
+    async def _play(self, turn: Sequence[Piece | Exception]) -> AsyncIterator[Piece]:
+        await self.let.wait()
+        async for piece in super()._play(turn):
+            yield piece
+
+
 async def test_many_at_once_do_not_spend_one_budget_each() -> None:
-    limit = 400
+    limit, times, provider = 400, 16, Held(*[HELLO] * 16)
 
     def rule(document: dict[str, Any]) -> Decision:
+        if len(pdp.asked_for("generate")) == times:
+            provider.let.set()
         counts = document["context"]["counts"]
         return decision("deny" if counts["app_tokens"] > limit else "allow")
 
-    async with thinking(*[HELLO] * 16, pdp=FakePdp(rule)) as (hub, provider):
-        answers = await think(hub, times=16)
+    pdp = FakePdp(rule)
+    async with thinking(pdp=pdp, provider=provider) as (hub, _):
+        answers = await think(hub, times=times)
     assert len(provider.asked) == sum("message" in answer for answer in answers)
     assert 1 <= len(provider.asked) <= 3  # each may use more than 100
 
