@@ -169,6 +169,10 @@ class Forwarder(Door[Delivery]):
             except grpc.aio.AioRpcError as error:
                 raise _failure_of(spoke, error) from error
             except asyncio.CancelledError:
+                # Whoever closes the spoke's channel cancels what runs over it, and not this task: passed on as it is,
+                # it would look as if the caller had gone, who then gets no status at all.
+                if not _being_cancelled():
+                    raise SpokeUnavailable(f"{spoke.name} was ended") from None
                 # The spoke's deadline is the caller's: this is how a call that hangs ends.
                 spoke.suspect()
                 raise
@@ -315,6 +319,11 @@ class _Run:
             completion_tokens=whole.completion_tokens,
         )
         return spoke_pb2.Answer(ask_id=ask_id, generate=spoke_pb2.GenerateAnswer(end=end))
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _probed(function: RegisteredFunction) -> spoke_pb2.ProbedFunction:

@@ -68,6 +68,7 @@ class Desk:
     session: SessionState
     memory: MemoryStore
     user_data: UserDataStore
+    spokes: LocalSpokes
 
     async def invoke(
         self,
@@ -146,6 +147,10 @@ class LocalSpokes:
         key = SpokeKey(app.name, user, session)
         return Spoke(key, cast(Any, None), wire, channel, lambda spoke, why: None)
 
+    async def cut(self, app: str) -> None:
+        """Close an app's channel, as it is when its spoke is ended."""
+        await self._spokes[app].channel.close()
+
     async def close(self) -> None:
         for spoke in self._spokes.values():
             await spoke.channel.close()
@@ -202,7 +207,7 @@ async def desk(
             limits=Limits(**{"prompt_timeout_seconds": 2.0, **limits}),
         )
         session = SessionState(id=new_id("s"), user="alice", kept=kept.of_user("alice"))
-        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, kept, session, memory, user_data)
+        yield Desk(mediator, registry, pdp, prompts, grants, audit, engine, kept, session, memory, user_data, spokes)
 
 
 def a_grant(session: SessionState, *, scope: GrantScope = "once", **changes: Any) -> Grant:

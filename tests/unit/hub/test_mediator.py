@@ -415,6 +415,16 @@ async def test_an_app_that_cannot_be_started_is_said_to_be_unavailable(tmp_path:
         assert type(await hub.refusal("empty.do")) is SpokeUnavailable
 
 
+async def test_a_call_whose_spoke_is_ended_for_another_one_is_told_so_and_not_left_waiting(tmp_path: Path) -> None:
+    async with at_desk(tmp_path) as (hub, target):
+        waiting = asyncio.create_task(hub.refusal("target.wait"))
+        await until(lambda: target.ran)
+        await hub.spokes.cut("target")
+        refusal = await asyncio.wait_for(waiting, 2)
+        assert type(refusal) is SpokeUnavailable
+        assert await hub.outcome(refusal.decision_id) == "SPOKE_UNAVAILABLE"
+
+
 async def test_a_name_longer_than_any_function_has_is_not_kept_anywhere(tmp_path: Path) -> None:
     async with at_desk(tmp_path) as (hub, _):
         refusal = await hub.refusal("x" * 100_000)
