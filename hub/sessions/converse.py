@@ -317,12 +317,6 @@ class _Run:
             part.answer, part.labels = _text_of(delivered), delivered.labels
         except SpokegateError as error:
             part.error = error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Not the wish was cancelled, but the stream below it: what it led to is gone.
-            part.error = SpokeUnavailable(f"{part.title}: the call was cut off")
         refused = self._session.refused
         part.refused = frozenset(refused) & part.functions
         if isinstance(part.error, (Refused, FunctionNotFound)):

@@ -36,7 +36,7 @@ from hub.permit import Door, Permit
 from hub.spokes.egress.fetch import FetchRequest, FetchResponse
 from hub.spokes.memory import Forgetting, KeptEntry, Reading, SaidTurn, Told, recall_answer, recalled, remembered
 from hub.spokes.registry import RegisteredFunction
-from hub.spokes.supervisor import Spoke
+from hub.spokes.supervisor import Spoke, being_cancelled
 from hub.spokes.wire import CALL_FRAMES
 
 ASK_WINDOW = 16
@@ -171,7 +171,7 @@ class Forwarder(Door[Delivery]):
             except asyncio.CancelledError:
                 # Whoever closes the spoke's channel cancels what runs over it, and not this task: passed on as it is,
                 # it would look as if the caller had gone, who then gets no status at all.
-                if not _being_cancelled():
+                if not being_cancelled():
                     raise SpokeUnavailable(f"{spoke.name} was ended") from None
                 # The spoke's deadline is the caller's: this is how a call that hangs ends.
                 spoke.suspect()
@@ -319,11 +319,6 @@ class _Run:
             completion_tokens=whole.completion_tokens,
         )
         return spoke_pb2.Answer(ask_id=ask_id, generate=spoke_pb2.GenerateAnswer(end=end))
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _probed(function: RegisteredFunction) -> spoke_pb2.ProbedFunction:

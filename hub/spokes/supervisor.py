@@ -213,8 +213,7 @@ class Supervisor:
             # Shielded: a caller that goes away must not end a start that others wait for.
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if starting.cancelled() and caller is not None and not caller.cancelling():
+            if starting.cancelled() and not being_cancelled():
                 raise SpokeUnavailable(f"{app.name}: was ended while it started") from None
             raise
 
@@ -361,6 +360,12 @@ class Supervisor:
         task: asyncio.Task[None] = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def being_cancelled() -> bool:
+    """Return whether the running task was itself cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _answers(channel: grpc.aio.Channel) -> bool:

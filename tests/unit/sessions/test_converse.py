@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hub.errors import AppFailed, PlanInvalid, PolicyDenied, RequestInvalid, Unimplemented
+from hub.errors import AppFailed, PlanInvalid, PolicyDenied, RequestInvalid, SpokeUnavailable, Unimplemented
 from hub.sessions.converse import Answered
 from hub.sessions.earlier import MAX_WORDS_CHARACTERS
 from scripted_model import Obedient, Reply, Rule, Script, When
@@ -285,6 +285,17 @@ async def test_one_part_that_fails_takes_no_other_with_it(tmp_path: Path) -> Non
     assert failed.startswith("travel_mate: The app failed. (d-")
     assert fare == "metro_hail: $51.8"
     assert sorted(ends_of(events)) == [("1", "AppFailed"), ("2", "done")]
+
+
+async def test_a_part_whose_spoke_is_ended_is_one_that_fails(tmp_path: Path) -> None:
+    waits = {"id": "2", "app": "mail", "functions": ["wait"]}
+    async with a_room(tmp_path, planned_by(waits)) as room:
+        saying = asyncio.create_task(room.say("Wait for mail"))
+        await until(lambda: "mail.wait" in room.ran)
+        await room.desk.spokes.cut("assistant")
+        with pytest.raises(SpokeUnavailable) as failed:
+            await asyncio.wait_for(saying, 2)
+        assert failed.value.decision_id
 
 
 async def test_where_no_part_answers_the_failure_is_the_answer(tmp_path: Path) -> None:
