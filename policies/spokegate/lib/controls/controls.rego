@@ -84,10 +84,7 @@ values contains item if {
 # METADATA
 # title: A number
 # scope: document
-numeric(pointer) if {
-	some at, value in given
-	number_at(at, value, pointer)
-}
+numeric(pointer) if is_number(pointers.at(input.arguments, pointer))
 
 # METADATA
 # title: Said by the user
@@ -131,18 +128,6 @@ quoted(pointer) if count(input.context.provenance[pointer].from) > 0
 scalar(value) if is_string(value)
 
 scalar(value) if is_number(value)
-
-number_at(at, value, pointer) if {
-	is_number(value)
-	pointer == at
-}
-
-number_at(at, value, pointer) if {
-	is_array(value)
-	some index, item in value
-	is_number(item)
-	pointer == sprintf("%s/%v", [at, index])
-}
 
 plain_value(value) if scalar(value)
 
