@@ -342,7 +342,7 @@ def _function_problems(at: tuple[str, str], spec: dict[str, Any], lines: Lines) 
 
 def _schema_problems(at: tuple[str | int, ...], schema: Any, lines: Lines) -> Iterator[Problem]:
     clean = True
-    for path, part in _subschemas(at, schema):
+    for path, part in subschemas(at, schema):
         for keyword in sorted(part.keys() - _KEYWORDS):
             near = difflib.get_close_matches(keyword, _KEYWORDS, n=1)
             mend = f"did you mean `{near[0]}`?" if near else "remove it"
@@ -433,11 +433,12 @@ def _resolve(schema: Any, reference: str) -> Any:
 _META = jsonschema_rs.Draft202012Validator({"$ref": SCHEMA_DIALECT})
 
 
-def _subschemas(path: tuple[str | int, ...], schema: Any) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+def subschemas(path: tuple[str | int, ...], schema: Any) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """Yield a schema and every schema in it, by their paths below a path; `true` and `false` are none."""
     if isinstance(schema, dict):
         yield path, schema
         for place, part in _children(schema):
-            yield from _subschemas((*path, *place), part)
+            yield from subschemas((*path, *place), part)
 
 
 def _children(schema: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

@@ -73,7 +73,7 @@ def main() -> int:
         console.print(problem, style="bold red", markup=False)
     if left_out := sum({of.unit.suite: of.left_out for of in measured}.values()):
         console.print(f"{left_out} pairs left out: nothing that the task reads can hold a text", style="dim")
-    runs = sum(len(of.benign) + sum(len(one.runs) for one in of.attacked) for of in measured)
+    runs = sum(len(of.benign) + len(of.attacked_runs) for of in measured)
     console.print(
         f"{runs} runs in {time.perf_counter() - began:.0f} s; {written}, and every pair that got through, with its "
         "decisions, in agentdojo-through.json beside it",

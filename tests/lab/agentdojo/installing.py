@@ -6,6 +6,7 @@ needs is filled in where it is left out: the name is the folder's, descriptions 
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hub.config import AppConfig
-from hub.spokes.manifest import MANIFEST_NAME, ManifestInvalid, load_manifest
+from hub.spokes.manifest import MANIFEST_NAME, ManifestInvalid, load_manifest, subschemas
 from hub.yaml_document import DocumentInvalid, Lines, Problem, read_yaml
 from tests.lab.agentdojo.situations import Tool
 
@@ -113,17 +114,10 @@ def _filled_in(functions: dict[str, Any], known: dict[str, Tool]) -> dict[str, A
 
 
 def _arguments(tool: Tool) -> dict[str, Any]:
-    schema = {key: value for key, value in tool.arguments.items() if key not in ("title", "description")}
-    return {"properties": {}, **_without_formats(schema), "type": "object", "additionalProperties": False}
-
-
-def _without_formats(schema: Any) -> Any:
-    """Return a schema that leaves the form of a text to the tool, which takes a date without a time zone for one."""
-    if isinstance(schema, dict):
-        formatted = isinstance(schema.get("format"), str)
-        return {name: _without_formats(of) for name, of in schema.items() if name != "format" or not formatted}
-    if isinstance(schema, list):
-        return [_without_formats(item) for item in schema]
+    said = {key: value for key, value in tool.arguments.items() if key not in ("title", "description")}
+    schema = {"properties": {}, **copy.deepcopy(said), "type": "object", "additionalProperties": False}
+    for _, part in subschemas((), schema):
+        part.pop("format", None)  # which the tool judges for itself: it takes a date without a time zone for one
     return schema
 
 

@@ -65,6 +65,11 @@ class Measured:
     attacked: tuple[Attacked, ...]
     left_out: int
 
+    @property
+    def attacked_runs(self) -> list[Run]:
+        """All runs with an injection."""
+        return [run for attacked in self.attacked for run in attacked.runs]
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

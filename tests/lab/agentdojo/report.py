@@ -65,8 +65,7 @@ def by_rule(measured: Sequence[Measured], suite: str) -> Table:
     for of in measured:
         if (of.unit.suite, of.unit.policy, of.unit.answerer) == (suite, "shipped", "perfect"):
             wanted += _rules(of.benign, injected=False)
-            for attacked in of.attacked:
-                injected += _rules(attacked.runs, injected=True)
+            injected += _rules(of.attacked_runs, injected=True)
     table = Table(title=f"{suite}: decisions by rule, shipped policies, perfect user", title_justify="left")
     table.add_column("rule")
     table.add_column("")
@@ -85,7 +84,7 @@ def agreed_to(measured: Sequence[Measured], suite: str) -> Table:
     rules: dict[str, Counter[str]] = {}
     for of in measured:
         if (of.unit.suite, of.unit.policy, of.unit.answerer) == (suite, "shipped", "accept_all"):
-            for run in (run for attacked in of.attacked for run in attacked.runs):
+            for run in of.attacked_runs:
                 task = run.situation.injection_task
                 ended[task] += 1
                 succeeded[task] += run.successful
@@ -179,7 +178,7 @@ def not_carried(measured: Sequence[Measured]) -> list[str]:
         f"{of.unit.suite}: {one.attempt.function}: {one.attempt.refused}: {one.attempt.words}"
         for of in measured
         if of.unit.policy == "allow_all"
-        for run in (*of.benign, *(run for attacked in of.attacked for run in attacked.runs))
+        for run in (*of.benign, *of.attacked_runs)
         for one in run.decided
         if one.attempt.refused not in ("", "APP_FAILED")
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from agentdojo.agent_pipeline.base_pipeline_element import BasePipelineElement
@@ -46,6 +47,7 @@ class Suite:
             raise NotInAgentDojo(f"there is no suite {name!r} in AgentDojo {VERSION}, but {', '.join(sorted(known))}")
         self.name = name
         self._suite = get_suite(VERSION, name)
+        self._readers = {tool.name: tool.parameters for tool in self._suite.tools}
         self._attacks: dict[str, Any] = {}
         self._pristine: dict[tuple[tuple[str, str], ...], Any] = {}
 
@@ -62,7 +64,7 @@ class Suite:
         """The ids of the user tasks."""
         return list(self._suite.user_tasks)
 
-    @property
+    @cached_property
     def injection_tasks(self) -> list[str]:
         """The ids of the injection tasks that take a call; one that wants words alone is not for the hub to stop."""
         return [id_ for id_, task in self._suite.injection_tasks.items() if self._calls(task, self._environment({}))]
@@ -132,9 +134,8 @@ class Suite:
         return self._pristine[key].model_copy(deep=True)
 
     def _calls(self, task: Any, environment: Any) -> tuple[ToolCall, ...]:
-        readers = {tool.name: tool.parameters for tool in self._suite.tools}
         calls = task.ground_truth(environment)
-        return tuple(ToolCall(call.function, _as_read(dict(call.args), readers[call.function])) for call in calls)
+        return tuple(ToolCall(call.function, _as_read(dict(call.args), self._readers[call.function])) for call in calls)
 
 
 class _Named(BasePipelineElement):
@@ -174,17 +175,17 @@ def _part(tool: Function) -> str:
     return first.env_dependency if first is not None and isinstance(first.env_dependency, str) else ""
 
 
-def _as_read(arguments: Mapping[str, Any], reader: type[BaseModel]) -> dict[str, Any]:
+def _as_read(arguments: dict[str, Any], reader: type[BaseModel]) -> dict[str, Any]:
     """Return arguments as the tool reads them, which takes "5" for a number and passes over what it does not know.
 
     A JSON Schema is not as generous, so the hub would refuse what works without it. What is not changed but for its
     form, such as a date's, stays as it was written.
     """
+    given: dict[str, Any] = _ANY.dump_python(arguments, mode="json")
     try:
         read = reader.model_validate(arguments).model_dump(mode="json", exclude_unset=True)
     except ValidationError:  # the tool says so itself
-        read = dict(arguments)
-    given = _ANY.dump_python(dict(arguments), mode="json")
+        return given
     return {name: given[name] if _alike(given[name], value) else value for name, value in read.items()}
 
 
